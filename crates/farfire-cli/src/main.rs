@@ -1,0 +1,2 @@
+//! The farfire command line.
+fn main() {}
