@@ -2,7 +2,7 @@
 //!
 //! They are plain structs with public fields and a documented encoding, so that two programs agree on a
 //! position without agreeing on a math library. This module knows nothing about remotes, players or
-//! sockets; it names serde alone.
+//! sockets; it names serde alone (and `mint`, when the feature of that name is on).
 //!
 //! Sizes are those of a payload as farfire encodes it: an `f32` is 4 bytes, little endian; an integer wider
 //! than a byte takes fewer bytes the nearer it is to zero.
@@ -34,6 +34,8 @@ mod brick_color;
 mod cframe;
 mod color3;
 mod componentwise;
+#[cfg(feature = "mint")]
+mod mint;
 mod number_range;
 mod palette;
 mod print;
