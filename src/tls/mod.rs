@@ -19,14 +19,88 @@ mod certificate;
 mod folder;
 mod identity;
 mod pin;
+mod trust;
 
 pub use identity::{Identity, IdentityError, PemError};
 pub use pin::{Pin, PinError};
+pub use trust::{CertificateFault, Trust, TrustError};
+
+pub(crate) use trust::Verdict;
 
 use std::sync::{Arc, LazyLock};
 
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite, kx_group};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+
+/// Builds the server side: shows `identity` to everyone and speaks one of `alpn`, the first being
+/// preferred.
+///
+/// # Errors
+///
+/// [`ConfigError::NoProtocol`] when `alpn` is empty. The others would be a defect of this module.
+pub(crate) fn server_config(
+    identity: &Identity,
+    alpn: &[&[u8]],
+) -> Result<QuicServerConfig, ConfigError> {
+    server_config_with(
+        Arc::new(SingleCertAndKey::from(identity.certified_key())),
+        alpn,
+    )
+}
+
+fn server_config_with(
+    certificates: Arc<dyn ResolvesServerCert>,
+    alpn: &[&[u8]],
+) -> Result<QuicServerConfig, ConfigError> {
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols(alpn)?;
+    config.max_early_data_size = 0;
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config.try_into()?)
+}
+
+/// Builds the client side: believes the servers of `trust` and offers `alpn`.
+///
+/// The [`Verdict`] holds why a server was refused, which the error of a failed connect does not
+/// say. It keeps the first refusal only, so make one configuration for each attempt to connect.
+///
+/// # Errors
+///
+/// [`ConfigError::NoProtocol`] when `alpn` is empty. The others would be a defect of this module.
+pub(crate) fn client_config(
+    trust: &Trust,
+    alpn: &[&[u8]],
+) -> Result<(QuicClientConfig, Verdict), ConfigError> {
+    let verdict = Verdict::default();
+    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        // This is the way to bring any verifier, not a way around one: see `trust`, where every
+        // kind of trust verifies.
+        .dangerous()
+        .with_custom_certificate_verifier(trust.verifier(verdict.clone()))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols(alpn)?;
+    config.enable_early_data = false;
+    config.resumption = Resumption::disabled();
+    Ok((config.try_into()?, verdict))
+}
+
+fn protocols(alpn: &[&[u8]]) -> Result<Vec<Vec<u8>>, ConfigError> {
+    // rustls skips the whole ALPN check of a side that has no protocols.
+    if alpn.is_empty() {
+        return Err(ConfigError::NoProtocol);
+    }
+    Ok(alpn.iter().map(|protocol| protocol.to_vec()).collect())
+}
 
 /// The cryptography of every connection, whatever the rest of the program installed as its default.
 fn provider() -> Arc<CryptoProvider> {
@@ -47,3 +121,17 @@ fn provider() -> Arc<CryptoProvider> {
     });
     Arc::clone(&PROVIDER)
 }
+
+/// Why a TLS configuration could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("no application protocol given: name at least one")]
+    NoProtocol,
+    #[error("the built-in cryptography does not support TLS 1.3")]
+    Version(#[from] rustls::Error),
+    #[error("the built-in cryptography lacks the cipher of QUIC's first packets")]
+    InitialCipher(#[from] NoInitialCipherSuite),
+}
+
+#[cfg(test)]
+mod tests;
