@@ -394,6 +394,9 @@
 //! here. Without a new number, fields may be added at the end of `Hello`, `Welcome` and `Refused`,
 //! settings and codes may be added, and nothing else.
 
+pub(crate) mod code;
+pub(crate) mod read;
+pub(crate) mod varint;
 
 /// The ALPN protocol of both sides.
 pub(crate) const ALPN: &[u8] = b"farfire/1";
