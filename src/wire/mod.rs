@@ -395,7 +395,10 @@
 //! settings and codes may be added, and nothing else.
 
 pub(crate) mod code;
+pub(crate) mod control;
+pub(crate) mod hello;
 pub(crate) mod read;
+pub(crate) mod remote;
 pub(crate) mod varint;
 
 /// The ALPN protocol of both sides.
