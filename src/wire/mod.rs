@@ -396,9 +396,13 @@
 
 pub(crate) mod code;
 pub(crate) mod control;
+pub(crate) mod datagram;
+pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod prelude;
 pub(crate) mod read;
 pub(crate) mod remote;
+pub(crate) mod sequence;
 pub(crate) mod varint;
 
 /// The ALPN protocol of both sides.
