@@ -399,6 +399,7 @@ pub(crate) mod control;
 pub(crate) mod datagram;
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod invoke;
 pub(crate) mod prelude;
 pub(crate) mod read;
 pub(crate) mod remote;
