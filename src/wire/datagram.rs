@@ -1,0 +1,216 @@
+//! Datagrams: one or more unreliable events, one after another.
+//!
+//! Knows nothing about when datagrams are sent, nor about which events are stale: that is
+//! [`DuplicateWindow`](super::sequence::DuplicateWindow)'s.
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{
+    CONTROL_ID, MAX_UNRELIABLE_PAYLOAD,
+    frame::FrameError,
+    read::{ENDS_EARLY, Malformed, TooLarge},
+    varint,
+};
+
+/// One unreliable event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatagramEvent {
+    pub(crate) remote: u32,
+    pub(crate) sequence: u32,
+    /// A part of the datagram, which it keeps alive.
+    pub(crate) payload: Bytes,
+}
+
+/// The events of one datagram, in order. After an error there are no more.
+#[derive(Debug)]
+pub(crate) struct DatagramEvents {
+    rest: Bytes,
+}
+
+impl DatagramEvents {
+    pub(crate) fn new(datagram: Bytes) -> Self {
+        Self { rest: datagram }
+    }
+
+    fn take(&mut self) -> Result<DatagramEvent, FrameError> {
+        let mut rest = &self.rest[..];
+        let claimed = varint::take(&mut rest)?;
+        if claimed > rest.len() as u64 {
+            return Err(ENDS_EARLY.into());
+        }
+        let end = self.rest.len() - rest.len() + claimed as usize;
+        let mut body = &rest[..claimed as usize];
+        let remote = varint::take_u32(&mut body)?;
+        if remote == CONTROL_ID {
+            return Err(Malformed("control messages are no unreliable events").into());
+        }
+        let sequence = varint::take_u32(&mut body)?;
+        let len = body.len();
+        if len > MAX_UNRELIABLE_PAYLOAD {
+            return Err(FrameError::TooLarge(TooLarge {
+                what: "number of bytes in an unreliable event",
+                size: len as u64,
+                limit: MAX_UNRELIABLE_PAYLOAD as u64,
+            }));
+        }
+        self.rest.advance(end - len);
+        Ok(DatagramEvent {
+            remote,
+            sequence,
+            payload: self.rest.split_to(len),
+        })
+    }
+}
+
+impl Iterator for DatagramEvents {
+    type Item = Result<DatagramEvent, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let event = self.take();
+        if event.is_err() {
+            self.rest.clear();
+        }
+        Some(event)
+    }
+}
+
+/// Appends one event to a datagram: [`datagram_event_overhead`] bytes, then the payload, which has at
+/// most [`MAX_UNRELIABLE_PAYLOAD`].
+#[inline]
+pub(crate) fn put_datagram_event(
+    out: &mut impl BufMut,
+    remote: u32,
+    sequence: u32,
+    payload: &[u8],
+) {
+    let (remote, sequence) = (u64::from(remote), u64::from(sequence));
+    varint::put(
+        out,
+        (varint::len(remote) + varint::len(sequence) + payload.len()) as u64,
+    );
+    varint::put(out, remote);
+    varint::put(out, sequence);
+    out.put_slice(payload);
+}
+
+/// Returns how many bytes an event in a datagram has beyond its payload: at most 12.
+#[inline]
+pub(crate) fn datagram_event_overhead(remote: u32, sequence: u32, payload_len: usize) -> usize {
+    let inner = varint::len(u64::from(remote)) + varint::len(u64::from(sequence));
+    varint::len((inner + payload_len) as u64) + inner
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::wire::MAX_DATAGRAM;
+
+    fn event(remote: u32, sequence: u32, payload: &[u8]) -> DatagramEvent {
+        DatagramEvent {
+            remote,
+            sequence,
+            payload: Bytes::copy_from_slice(payload),
+        }
+    }
+
+    fn encode(events: &[DatagramEvent]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for event in events {
+            let before = out.len();
+            put_datagram_event(&mut out, event.remote, event.sequence, &event.payload);
+            let overhead =
+                datagram_event_overhead(event.remote, event.sequence, event.payload.len());
+            assert_eq!(out.len() - before, overhead + event.payload.len());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<DatagramEvent>, FrameError> {
+        DatagramEvents::new(Bytes::copy_from_slice(bytes)).collect()
+    }
+
+    #[test]
+    fn golden() {
+        let events = [event(1, 0, b"hi"), event(300, 128, b"")];
+        let bytes = [4, 1, 0, b'h', b'i', 4, 0xac, 0x02, 0x80, 0x01];
+        assert_eq!(encode(&events), bytes);
+        assert_eq!(decode(&bytes).unwrap(), events);
+        assert_eq!(decode(&[]).unwrap(), []);
+    }
+
+    #[test]
+    fn impossible_events() {
+        for bytes in [
+            &[0][..],      // no id
+            &[1, 1],       // no sequence
+            &[2, 0, 0],    // control
+            &[3, 1, 0],    // shorter than it says
+            &[2, 1, 0, 9], // something of a second event
+            &[6, 0x80, 0x80, 0x80, 0x80, 0x10, 0],
+            &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10],
+        ] {
+            assert!(
+                matches!(decode(bytes), Err(FrameError::Malformed(_))),
+                "{bytes:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let mut events = DatagramEvents::new(Bytes::from_static(&[2, 1, 0, 0, 2, 1, 0]));
+        assert_eq!(events.next(), Some(Ok(event(1, 0, b""))));
+        assert!(matches!(events.next(), Some(Err(_))));
+        assert_eq!(events.next(), None);
+    }
+
+    #[test]
+    fn the_largest_event_fits_a_datagram() {
+        let largest = [event(u32::MAX, u32::MAX, &[0; MAX_UNRELIABLE_PAYLOAD])];
+        let bytes = encode(&largest);
+        assert_eq!(bytes.len(), MAX_UNRELIABLE_PAYLOAD + 12);
+        assert!(bytes.len() <= MAX_DATAGRAM);
+        assert_eq!(decode(&bytes).unwrap(), largest);
+        let larger = encode(&[event(1, 1, &[0; MAX_UNRELIABLE_PAYLOAD + 1])]);
+        assert!(matches!(
+            decode(&larger),
+            Err(FrameError::TooLarge(TooLarge {
+                size: 1001,
+                limit: 1000,
+                ..
+            }))
+        ));
+    }
+
+    fn any_events() -> impl Strategy<Value = Vec<DatagramEvent>> {
+        let any_event = (1..=u32::MAX, any::<u32>(), vec(any::<u8>(), 0..200));
+        vec(
+            any_event.prop_map(|(remote, sequence, payload)| event(remote, sequence, &payload)),
+            0..6,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(events in any_events()) {
+            let bytes = encode(&events);
+            prop_assert_eq!(decode(&bytes).unwrap(), &events[..]);
+            let ends: Vec<_> = (0..=events.len()).map(|count| encode(&events[..count]).len()).collect();
+            for cut in 0..bytes.len() {
+                prop_assert_eq!(decode(&bytes[..cut]).is_ok(), ends.contains(&cut));
+            }
+        }
+
+        #[test]
+        fn random_bytes(bytes: Vec<u8>) {
+            if let Ok(events) = decode(&bytes) {
+                prop_assert_eq!(encode(&events), bytes);
+            }
+        }
+    }
+}
