@@ -113,7 +113,7 @@ fn deep_nesting_is_refused_before_the_stack_ends() {
 
         #[derive(Debug, Deserialize)]
         #[expect(dead_code, reason = "only decoded")]
-        struct Chain(Option<Box<Chain>>);
+        struct Chain(Option<Box<Self>>);
         refused::<Chain>(&[1; 12_000], PayloadError::TooDeep);
     });
 }

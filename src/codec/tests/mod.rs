@@ -40,13 +40,13 @@ enum Action {
     Jump,
     Say(String),
     Move { dx: f32, dy: Option<f32> },
-    Pair(u8, Box<Action>),
+    Pair(u8, Box<Self>),
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Tree {
     Nil,
-    List(Vec<Tree>),
+    List(Vec<Self>),
 }
 
 fn bytes_of<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

@@ -18,11 +18,11 @@ enum Type {
     Char,
     Text,
     Blob,
-    Maybe(Box<Type>),
-    List(Box<Type>),
-    Map(Box<Type>, Box<Type>),
-    Fields(Vec<Type>),
-    Enum(Vec<Type>),
+    Maybe(Box<Self>),
+    List(Box<Self>),
+    Map(Box<Self>, Box<Self>),
+    Fields(Vec<Self>),
+    Enum(Vec<Self>),
     /// The [`Action`] above, which holds itself.
     Action,
 }
@@ -34,9 +34,9 @@ enum Plain {
     Int(i128),
     Float(u64),
     Blob(Vec<u8>),
-    Maybe(Option<Box<Plain>>),
-    Many(Vec<Plain>),
-    Variant(u32, Box<Plain>),
+    Maybe(Option<Box<Self>>),
+    Many(Vec<Self>),
+    Variant(u32, Box<Self>),
 }
 
 struct Reader<'a>(&'a [u8]);
