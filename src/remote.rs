@@ -1,13 +1,541 @@
 //! Remotes: stateless values that name a channel, its types and its policy.
+//!
+//! A remote is what both sides compile: a name, the types of its arguments, and how it travels. It
+//! knows nothing about connections, ids or handlers; those are looked up by name where it is used.
 
-/// The three kinds of remote.
+use std::{
+    any::TypeId, collections::HashSet, fmt, marker::PhantomData, sync::Mutex, time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::config::Rate;
+
+/// What can travel as the arguments or the result of a remote.
+///
+/// Implemented for every owned type that serde can write and read: tuples, structs, enums,
+/// `Option`, collections, [`Bytes`](bytes::Bytes). Prefer `Bytes` to `Vec<u8>`, which serde writes
+/// element by element.
+pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}
+
+/// The three kinds of remote (R1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "complete by definition: the wire knows three"
+)]
 pub enum RemoteKind {
-    /// Reliable and ordered.
+    /// Reliable; ordered unless declared otherwise.
     Event,
     /// At most once, unordered, at most 1000 bytes.
     Unreliable,
-    /// A call with a reply.
+    /// A call with one reply.
     Function,
 }
+
+impl fmt::Display for RemoteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Event => "RemoteEvent",
+            Self::Unreliable => "UnreliableRemoteEvent",
+            Self::Function => "RemoteFunction",
+        })
+    }
+}
+
+/// A reliable event: fired without waiting, delivered exactly once while the connection lives.
+///
+/// All reliable events of one direction of one connection share one order, across remotes, unless
+/// a remote is moved to a [`lane`](Self::lane) or declared [`unordered`](Self::unordered).
+///
+/// ```
+/// use farfire::{RemoteEvent, values::{BrickColor, Vector3}};
+///
+/// pub const PART: RemoteEvent<(BrickColor, Vector3)> = RemoteEvent::new("RemoteEventTest");
+/// assert_eq!(PART.name(), "RemoteEventTest");
+/// ```
+pub struct RemoteEvent<A> {
+    pub(crate) spec: Spec,
+    types: PhantomData<fn(A) -> A>,
+}
+
+impl<A: Payload> RemoteEvent<A> {
+    /// Names a reliable event; both sides agree by this name.
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    pub const fn new(name: &'static str) -> Self {
+        Self::with(Spec::new(name))
+    }
+
+    /// The same for a name that is known only at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
+        Spec::named(name.as_ref()).map(Self::with)
+    }
+
+    /// Moves this remote to a stream of its own, called `lane`.
+    ///
+    /// Events of one lane stay in order; a lost packet on one lane delays no other lane. Against
+    /// other lanes there is no order, and lanes are outside the barrier of calls.
+    pub const fn lane(mut self, lane: &'static str) -> Self {
+        check_lane(lane);
+        self.spec.policy.lane = Some(lane);
+        self
+    }
+
+    /// Gives up order: each event travels on a short stream of its own, still exactly once.
+    pub const fn unordered(mut self) -> Self {
+        self.spec.policy.unordered = true;
+        self
+    }
+
+    /// Allows encoded arguments of up to `bytes`, instead of the limit of the direction.
+    ///
+    /// It can only lower what the receiving side accepts: the receiver's limit holds as well.
+    pub const fn max_payload(mut self, bytes: usize) -> Self {
+        self.spec.policy.max_payload = Some(bytes);
+        self
+    }
+
+    /// Chooses what happens when a player's outbox is full.
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.spec.policy.overflow = overflow;
+        self
+    }
+
+    /// Limits how often one client may fire this remote; more is dropped and counted (R124).
+    pub const fn rate(mut self, rate: Rate) -> Self {
+        self.spec.policy.rate = Some(rate);
+        self
+    }
+}
+
+/// An unreliable event: at most once, in no order, never more than 1000 encoded bytes.
+pub struct UnreliableRemoteEvent<A> {
+    pub(crate) spec: Spec,
+    pub(crate) key: Option<fn(&A) -> u64>,
+    types: PhantomData<fn(A) -> A>,
+}
+
+impl<A: Payload> UnreliableRemoteEvent<A> {
+    /// Names an unreliable event; both sides agree by this name.
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            spec: Spec::new(name),
+            key: None,
+            types: PhantomData,
+        }
+    }
+
+    /// The same for a name that is known only at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
+        Ok(Self {
+            spec: Spec::named(name.as_ref())?,
+            key: None,
+            types: PhantomData,
+        })
+    }
+
+    /// Drops an event that arrives after a newer one of this remote (R47).
+    pub const fn latest_wins(mut self) -> Self {
+        self.spec.policy.latest_wins = true;
+        self
+    }
+
+    /// Drops an event that arrives after a newer one with the same key: one remote, many entities.
+    ///
+    /// The receiver remembers at most 4096 keys per connection; past that it forgets them all, and a
+    /// late event may then pass once.
+    pub const fn latest_by(mut self, key: fn(&A) -> u64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Limits how often one client may fire this remote; more is dropped and counted (R124).
+    pub const fn rate(mut self, rate: Rate) -> Self {
+        self.spec.policy.rate = Some(rate);
+        self
+    }
+}
+
+/// A remote function: a call that resolves with the handler's result or a typed error.
+///
+/// If no result is needed, a [`RemoteEvent`] is cheaper and cannot fail late (R65).
+pub struct RemoteFunction<A, R> {
+    pub(crate) spec: Spec,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A: Payload, R: Payload> RemoteFunction<A, R> {
+    /// Names a remote function; both sides agree by this name.
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            spec: Spec::new(name),
+            types: PhantomData,
+        }
+    }
+
+    /// The same for a name that is known only at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
+        Ok(Self {
+            spec: Spec::named(name.as_ref())?,
+            types: PhantomData,
+        })
+    }
+
+    /// Lets a call overtake the events that were fired before it.
+    pub const fn unordered(mut self) -> Self {
+        self.spec.policy.unordered = true;
+        self
+    }
+
+    /// Allows encoded arguments and results of up to `bytes`, instead of the limit of the
+    /// direction; it can only lower what the receiving side accepts.
+    pub const fn max_payload(mut self, bytes: usize) -> Self {
+        self.spec.policy.max_payload = Some(bytes);
+        self
+    }
+
+    /// Sets how long a call waits unless the call itself says so.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.spec.policy.timeout = Some(timeout);
+        self
+    }
+
+    /// Limits how often one client may call this function; more is refused as busy (R124).
+    pub const fn rate(mut self, rate: Rate) -> Self {
+        self.spec.policy.rate = Some(rate);
+        self
+    }
+
+    /// Lets the server stop a running handler when its caller goes away.
+    ///
+    /// By default a handler on the server runs to its end, so that a client cannot stop a purchase
+    /// half way; mark pure reads as cancellable.
+    pub const fn cancellable(mut self) -> Self {
+        self.spec.policy.cancellable = true;
+        self
+    }
+}
+
+/// What happens to a reliable event when the player's outbox has no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The call fails with [`FireError::QueueFull`](crate::FireError::QueueFull).
+    #[default]
+    Reject,
+    /// The player is disconnected as a slow consumer.
+    Disconnect,
+}
+
+/// A remote of any kind, for [lists of remotes](crate::ServerBuilder::remotes).
+pub trait Remote: sealed::Declared {
+    /// The name both sides agree by.
+    fn name(&self) -> &'static str;
+    /// Which of the three kinds this is.
+    fn kind(&self) -> RemoteKind;
+}
+
+/// An event remote of either kind, with arguments of type `A`: what can be fired and listened to.
+pub trait EventRemote<A>: Remote {}
+
+impl<A: Payload> EventRemote<A> for RemoteEvent<A> {}
+
+impl<A: Payload> EventRemote<A> for UnreliableRemoteEvent<A> {}
+
+/// Everything the registry wants to know of a remote.
+#[derive(Clone)]
+pub(crate) struct Declaration {
+    pub(crate) spec: Spec,
+    pub(crate) kind: RemoteKind,
+    pub(crate) types: TypeId,
+    pub(crate) shape: fn() -> Option<String>,
+    /// The entity key of an encoded event, for `latest_by`.
+    pub(crate) key: Option<KeyOf>,
+}
+
+/// Reads the entity key out of an encoded event; `None` if it cannot be decoded.
+pub(crate) type KeyOf = std::sync::Arc<dyn Fn(&[u8]) -> Option<u64> + Send + Sync>;
+
+pub(crate) mod sealed {
+    #[expect(
+        unnameable_types,
+        reason = "that is the point: no other types are remotes"
+    )]
+    pub trait Declared {
+        #[expect(private_interfaces, reason = "sealed: callable only inside the crate")]
+        fn spec(&self) -> &super::Spec;
+        fn types(&self) -> std::any::TypeId;
+        fn kind_of(&self) -> super::RemoteKind;
+        #[expect(private_interfaces, reason = "sealed: callable only inside the crate")]
+        fn declaration(&self) -> super::Declaration;
+    }
+}
+
+/// A name with its hash, and the policy: what every kind of remote has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) hash: u64,
+    pub(crate) policy: Policy,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) lane: Option<&'static str>,
+    pub(crate) unordered: bool,
+    pub(crate) latest_wins: bool,
+    pub(crate) cancellable: bool,
+    pub(crate) overflow: Overflow,
+    pub(crate) max_payload: Option<usize>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Spec {
+    const fn new(name: &'static str) -> Self {
+        assert!(!name.is_empty(), "a remote's name must not be empty");
+        assert!(
+            chars(name) <= MAX_NAME_CHARS,
+            "a remote's name has at most 100 characters"
+        );
+        Self {
+            name,
+            hash: hash(name),
+            policy: Policy {
+                lane: None,
+                unordered: false,
+                latest_wins: false,
+                cancellable: false,
+                overflow: Overflow::Reject,
+                max_payload: None,
+                rate: None,
+                timeout: None,
+            },
+        }
+    }
+
+    fn named(name: &str) -> Result<Self, NameError> {
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if chars(name) > MAX_NAME_CHARS {
+            return Err(NameError::TooLong {
+                characters: chars(name),
+            });
+        }
+        intern(name).map(Self::new)
+    }
+}
+
+/// Run-time names live as long as the process, like the `const` ones, so that every remote is
+/// `Copy`; the pool holds each name once and has a limit.
+fn intern(name: &str) -> Result<&'static str, NameError> {
+    static POOL: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut pool = POOL
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let pool = pool.get_or_insert_default();
+    if let Some(known) = pool.get(name) {
+        return Ok(known);
+    }
+    if pool.len() >= MAX_RUNTIME_NAMES {
+        return Err(NameError::TooMany);
+    }
+    let kept: &'static str = Box::leak(name.into());
+    pool.insert(kept);
+    Ok(kept)
+}
+
+/// FNV-1a, computed when the remote is declared, so that a lookup hashes nothing.
+const fn hash(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut at = 0;
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
+
+const fn chars(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        // Every character has one byte that continues none.
+        count += ((bytes[at] & 0xc0) != 0x80) as usize;
+        at += 1;
+    }
+    count
+}
+
+const fn check_lane(lane: &str) {
+    assert!(!lane.is_empty(), "a lane's name must not be empty");
+    assert!(
+        lane.len() <= MAX_LANE_BYTES,
+        "a lane's name has at most 64 bytes"
+    );
+}
+
+macro_rules! remote {
+    ($name:ident < $($t:ident),+ >, $kind:expr, $key:expr) => {
+        impl<$($t: Payload),+> $name<$($t),+> {
+            /// The name both sides agree by.
+            pub const fn name(&self) -> &'static str {
+                self.spec.name
+            }
+        }
+
+        impl<$($t: Payload),+> Remote for $name<$($t),+> {
+            fn name(&self) -> &'static str {
+                self.spec.name
+            }
+
+            fn kind(&self) -> RemoteKind {
+                $kind
+            }
+        }
+
+        impl<$($t: Payload),+> sealed::Declared for $name<$($t),+> {
+            #[expect(private_interfaces, reason = "sealed: callable only inside the crate")]
+            fn spec(&self) -> &Spec {
+                &self.spec
+            }
+
+            fn types(&self) -> TypeId {
+                TypeId::of::<($($t,)+)>()
+            }
+
+            fn kind_of(&self) -> RemoteKind {
+                $kind
+            }
+
+            #[expect(private_interfaces, reason = "sealed: callable only inside the crate")]
+            fn declaration(&self) -> Declaration {
+                Declaration {
+                    spec: self.spec,
+                    kind: $kind,
+                    types: self.types(),
+                    shape: || {
+                        let shapes = [$(crate::shape::of::<$t>()),+];
+                        let shapes: Option<Vec<_>> = shapes.into_iter().collect();
+                        shapes.map(|shapes| crate::shape::shorten(shapes.join(" -> ")))
+                    },
+                    key: ($key)(self),
+                }
+            }
+        }
+
+        impl<$($t),+> Clone for $name<$($t),+> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<$($t),+> Copy for $name<$($t),+> {}
+
+        impl<$($t),+> fmt::Debug for $name<$($t),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.spec.name)
+            }
+        }
+    };
+}
+
+remote!(RemoteEvent<A>, RemoteKind::Event, |_: &Self| None);
+remote!(
+    UnreliableRemoteEvent<A>,
+    RemoteKind::Unreliable,
+    Self::key_of
+);
+remote!(RemoteFunction<A, R>, RemoteKind::Function, |_: &Self| None);
+
+macro_rules! encoded_len {
+    ($name:ident) => {
+        impl<A: Payload> $name<A> {
+            /// How many bytes `args` take on the wire, of the limit that counts (R43).
+            ///
+            /// # Errors
+            ///
+            /// If the value cannot be encoded at all.
+            pub fn encoded_len(&self, args: &A) -> Result<usize, crate::EncodeError> {
+                crate::codec::encoded_len(args)
+            }
+        }
+    };
+}
+
+encoded_len!(RemoteEvent);
+encoded_len!(UnreliableRemoteEvent);
+
+impl<A> RemoteEvent<A> {
+    const fn with(spec: Spec) -> Self {
+        Self {
+            spec,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A: Payload> UnreliableRemoteEvent<A> {
+    fn key_of(&self) -> Option<KeyOf> {
+        let key = self.key?;
+        Some(std::sync::Arc::new(move |payload: &[u8]| {
+            crate::codec::decode::<A>(payload)
+                .ok()
+                .map(|args| key(&args))
+        }))
+    }
+}
+
+/// Why a run-time name was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The name has no characters.
+    #[error("a remote's name must not be empty")]
+    Empty,
+    /// The name is longer than 100 characters.
+    #[error("a remote's name has at most 100 characters, this one has {characters}")]
+    TooLong {
+        /// The length of the refused name.
+        characters: usize,
+    },
+    /// The process has already made 65,536 different run-time names, which are kept for good.
+    #[error(
+        "this process has made 65536 remotes with run-time names: send the varying part as an argument"
+    )]
+    TooMany,
+}
+
+/// Long enough for any path-like name; as many as Roblox allows (R3).
+const MAX_NAME_CHARS: usize = 100;
+/// Names are sent once per stream; see the wire specification.
+const MAX_LANE_BYTES: usize = 64;
+/// More than a connection can announce many times over; bounds what `named` can leak.
+const MAX_RUNTIME_NAMES: usize = 65_536;

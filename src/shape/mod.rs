@@ -200,7 +200,7 @@ impl Write for Text {
 }
 
 /// Makes a long text short, so that texts that differ still do.
-fn shorten(mut text: String) -> String {
+pub(crate) fn shorten(mut text: String) -> String {
     if text.len() > MAX_TEXT_LEN {
         let hash = fnv1a(text.as_bytes());
         let fits = |index: &usize| text.is_char_boundary(*index);

@@ -1,0 +1,334 @@
+//! The client: one player's connection to a server.
+
+mod builder;
+mod connect;
+mod events;
+mod functions;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use self::{builder::ClientBuilder, connect::ConnectError};
+use crate::{
+    inbox::Context,
+    invocation::{block_on, may_not_block},
+    link::{Link, LinkStats, Wiring, reason::DisconnectReason},
+    network::Network,
+    player::PlayerId,
+    registry::{DeclareError, describe},
+    remote::Remote,
+    session::Held,
+    tls::Trust,
+    wire::code::CloseCode,
+};
+
+/// A client that has joined a server.
+///
+/// A cheap handle: clones are the same client, and it leaves when the last one is dropped. Every method
+/// takes `&self` and none blocks, except those that say so.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<ClientInner>,
+    _alive: Arc<LeaveOnDrop>,
+}
+
+struct LeaveOnDrop(Arc<Link>);
+
+impl Drop for LeaveOnDrop {
+    fn drop(&mut self) {
+        self.0.finish(CloseCode::LEFT, "", true);
+    }
+}
+
+pub(crate) struct ClientInner {
+    wiring: Arc<Wiring<Here>>,
+    network: Network,
+    link: Arc<Link>,
+    player: LocalPlayer,
+    server_limits: ServerLimits,
+    settings: BTreeMap<String, String>,
+    disconnected: Mutex<Disconnected>,
+}
+
+/// What the server says that this client may send.
+#[derive(Debug, Clone, Copy)]
+struct ServerLimits {
+    event_payload: usize,
+    call_payload: usize,
+}
+
+enum Disconnected {
+    Not(Vec<Hook>),
+    Because(DisconnectReason),
+}
+
+type Hook = Box<dyn FnOnce(DisconnectReason) + Send>;
+
+/// The context of a client's handlers: they have no player, the events wait on the one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Here(Arc<Held>);
+
+impl Context for Here {
+    fn held(&self) -> &Arc<Held> {
+        &self.0
+    }
+}
+
+/// The player that this client is (R100).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalPlayer {
+    /// Its number on the server.
+    pub id: PlayerId,
+    /// Its name, as the server decided.
+    pub name: String,
+}
+
+impl Client {
+    /// Starts to describe a connection to `address`, such as `"192.168.1.7:4433"`, trusting the server by `trust`.
+    pub fn builder(address: impl Into<String>, trust: Trust) -> ClientBuilder {
+        ClientBuilder::new(address.into(), trust)
+    }
+
+    fn new(inner: Arc<ClientInner>) -> Self {
+        let alive = Arc::new(LeaveOnDrop(inner.link.clone()));
+        Self {
+            inner,
+            _alive: alive,
+        }
+    }
+
+    /// The player that this client is (R100).
+    pub fn local_player(&self) -> &LocalPlayer {
+        &self.inner.player
+    }
+
+    /// What the server's operator set under `name`, when this client joined.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.inner.settings.get(name).map(String::as_str)
+    }
+
+    /// The server's address.
+    pub fn server_addr(&self) -> SocketAddr {
+        self.inner.link.remote_address()
+    }
+
+    /// Declares a remote now; using it declares it as well.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclareError`] if the name is taken by a remote of another kind or with other types.
+    pub fn declare(&self, remote: &dyn Remote) -> Result<(), DeclareError> {
+        self.inner.wiring.registry.entry(remote).map(drop)
+    }
+
+    /// Waits until the server has this remote (R111); needed only for those that it adds later.
+    ///
+    /// After five seconds a warning is logged, and it goes on waiting (R113).
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`] if the two sides mean different things by the name, or the connection ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
+        let warning = self.sleep(WAIT_WARNING);
+        let mut warning = pin!(warning);
+        let mut ready = pin!(self.remote_ready(remote));
+        tokio::select! {
+            biased;
+            result = &mut ready => return result,
+            () = &mut warning => {
+                let name = remote.name();
+                tracing::warn!(remote = name, "still waiting for the server to have this remote: is it declared there?");
+            }
+        }
+        ready.await
+    }
+
+    /// The same, for `timeout` at most (R112).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for_remote`](Self::wait_for_remote), and [`WaitError::Timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn wait_for_remote_within(
+        &self,
+        remote: &dyn Remote,
+        timeout: Duration,
+    ) -> Result<(), WaitError> {
+        let patience = self.sleep(timeout);
+        tokio::select! {
+            biased;
+            result = self.wait_for_remote(remote) => result,
+            () = patience => Err(WaitError::Timeout { remote: remote.name(), waited: timeout }),
+        }
+    }
+
+    async fn remote_ready(&self, remote: &dyn Remote) -> Result<(), WaitError> {
+        let wiring = &self.inner.wiring;
+        let entry = wiring.registry.entry(remote).map_err(WaitError::Declare)?;
+        loop {
+            let mut changed = pin!(wiring.changed.notified());
+            changed.as_mut().enable();
+            if let Some(theirs) = entry.theirs() {
+                return Err(WaitError::SignatureMismatch {
+                    remote: remote.name(),
+                    ours: describe(&entry.info),
+                    theirs: describe(theirs),
+                });
+            }
+            if entry.id().is_some() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = changed => {}
+                reason = self.inner.link.closed() => return Err(WaitError::Disconnected { reason }),
+            }
+        }
+    }
+
+    /// A sleep that depends on no runtime of the program's.
+    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
+        let _entered = self.inner.network.timer().enter();
+        tokio::time::sleep(duration)
+    }
+
+    /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
+    ///
+    /// It runs on the network thread and must not block.
+    pub fn on_disconnected(&self, hook: impl FnOnce(DisconnectReason) + Send + 'static) {
+        let reason = match &mut *self.inner.disconnected() {
+            Disconnected::Not(hooks) => return hooks.push(Box::new(hook)),
+            Disconnected::Because(reason) => reason.clone(),
+        };
+        hook(reason);
+    }
+
+    /// Waits until the connection has ended, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn disconnected(&self) -> DisconnectReason {
+        self.inner.link.closed().await
+    }
+
+    /// Whether the connection lives.
+    pub fn is_connected(&self) -> bool {
+        self.inner.link.ended().is_none()
+    }
+
+    /// Leaves: everything accepted is delivered first, within the `leave` timeout.
+    ///
+    /// Returns when the connection has ended. Doing it twice is harmless.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half way, the client goes on leaving.
+    pub async fn leave(&self) -> DisconnectReason {
+        self.inner.link.finish(CloseCode::LEFT, "", true);
+        self.inner.link.closed().await
+    }
+
+    /// The same for a program without a runtime.
+    ///
+    /// On a thread of a runtime, which it would stall, it only starts to leave.
+    pub fn leave_blocking(&self) {
+        self.inner.link.finish(CloseCode::LEFT, "", true);
+        if !may_not_block() {
+            block_on(self.inner.link.closed());
+        }
+    }
+
+    /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.
+    pub fn flush(&self) {
+        self.inner.link.wake();
+    }
+
+    /// Pings, traffic, queues and the ledger, at this moment.
+    pub fn stats(&self) -> LinkStats {
+        self.inner.link.stats()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("player", &self.inner.player)
+            .field("server", &self.inner.link.remote_address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientInner {
+    fn disconnected(&self) -> MutexGuard<'_, Disconnected> {
+        self.disconnected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection has ended.
+    fn end(&self, reason: DisconnectReason) {
+        let before = std::mem::replace(
+            &mut *self.disconnected(),
+            Disconnected::Because(reason.clone()),
+        );
+        if let Disconnected::Not(hooks) = before {
+            for hook in hooks {
+                let _ = crate::handler::guarded(|| hook(reason.clone()));
+            }
+        }
+        self.wiring.changed.notify_waiters();
+        self.wiring.registry.clear();
+    }
+}
+
+/// Why a remote did not become usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The time was up.
+    #[error("the server had no remote {remote:?} within {waited:?}: is it declared there?")]
+    Timeout {
+        /// The remote's name.
+        remote: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Both sides declare it, but differently.
+    #[error(
+        "remote {remote:?} is {ours} here and {theirs} on the server: build both from the same code"
+    )]
+    SignatureMismatch {
+        /// The remote's name.
+        remote: &'static str,
+        /// Kind and shape on this side.
+        ours: String,
+        /// Kind and shape on the server.
+        theirs: String,
+    },
+    /// The connection ended first.
+    #[error("not connected: {reason}")]
+    Disconnected {
+        /// Why it ended.
+        reason: DisconnectReason,
+    },
+    /// The remote is declared in two ways in this program.
+    #[error(transparent)]
+    Declare(DeclareError),
+}
+
+/// When a wait without an end says that it still waits (R113).
+const WAIT_WARNING: Duration = Duration::from_secs(5);

@@ -1,0 +1,310 @@
+//! Handlers: plain closures at the edge, one erased shape inside.
+//!
+//! A handler may return a value, a `Result`, or a future of either; [`Outcome`] is the one way in.
+//! Knows nothing about remotes' names, connections or runtimes: a future that is not ready is handed
+//! back to the caller.
+
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    codec::{self, EncodeError, PayloadError},
+    remote::Payload,
+};
+
+/// What a handler may return for a remote whose result is `R`.
+///
+/// Implemented for `R` itself, for `Result<R, E>` where `E` becomes a [`HandlerError`], and for
+/// futures of both. `M` only keeps these apart; the compiler infers it.
+#[diagnostic::on_unimplemented(
+    message = "a handler of this remote must return `{R}`, but this one returns `{Self}`",
+    label = "returns `{Self}`",
+    note = "allowed: `{R}`, `Result<{R}, E>` with `E: Into<HandlerError>`, or a `Send + 'static` future of either",
+    note = "an event handler returns `()`: end its last expression with `;`"
+)]
+pub trait Outcome<R, M> {
+    /// Turns the return value into one of the two things that the runtime can do with it.
+    #[doc(hidden)]
+    fn resolve(self) -> Resolved<R>;
+}
+
+/// Marks a handler that returns its value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Value;
+/// Marks a handler that returns a `Result`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Fallible;
+/// Marks a handler that returns a future.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Async<M>(std::marker::PhantomData<M>);
+
+impl<R> Outcome<R, Value> for R {
+    fn resolve(self) -> Resolved<R> {
+        Resolved::Now(Ok(self))
+    }
+}
+
+impl<R, E: Into<HandlerError>> Outcome<R, Fallible> for Result<R, E> {
+    fn resolve(self) -> Resolved<R> {
+        Resolved::Now(self.map_err(Into::into))
+    }
+}
+
+impl<R, F: Future<Output = R> + Send + 'static> Outcome<R, Async<Value>> for F {
+    fn resolve(self) -> Resolved<R> {
+        Resolved::Later(Box::pin(async move { Ok(self.await) }))
+    }
+}
+
+impl<R, E, F> Outcome<R, Async<Fallible>> for F
+where
+    E: Into<HandlerError>,
+    F: Future<Output = Result<R, E>> + Send + 'static,
+{
+    fn resolve(self) -> Resolved<R> {
+        Resolved::Later(Box::pin(async move { self.await.map_err(Into::into) }))
+    }
+}
+
+pub(crate) mod sealed {
+    use super::HandlerFuture;
+
+    /// A handler's result, or the way to it. Not nameable outside, so `Outcome` cannot be
+    /// implemented there.
+    #[expect(missing_debug_implementations, reason = "holds a future")]
+    #[expect(unnameable_types, reason = "that is the point")]
+    pub enum Resolved<R> {
+        Now(Result<R, super::HandlerError>),
+        Later(HandlerFuture<R>),
+    }
+}
+
+use sealed::Resolved;
+
+pub(crate) type HandlerFuture<R> = Pin<Box<dyn Future<Output = Result<R, HandlerError>> + Send>>;
+
+/// A handler's refusal, made of a message that the developer chose.
+///
+/// A message (from `&str` or `String`) is sent to the caller, cut to 256 bytes. Everything else is
+/// [internal](Self::internal): the caller only sees an incident number, the text stays in the log of
+/// the side that ran the handler.
+///
+/// ```
+/// use farfire::HandlerError;
+///
+/// fn buy(gold: u32) -> Result<u32, HandlerError> {
+///     gold.checked_sub(10).ok_or_else(|| "not enough gold".into())
+/// }
+/// assert_eq!(buy(3).unwrap_err().to_string(), "not enough gold");
+/// ```
+pub struct HandlerError(Reason);
+
+enum Reason {
+    Message(String),
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl HandlerError {
+    /// A failure whose text stays on this side.
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(Reason::Internal(error.into()))
+    }
+
+    /// The text for the other side, or nothing for an internal failure.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match &self.0 {
+            Reason::Message(text) => Some(text),
+            Reason::Internal(_) => None,
+        }
+    }
+}
+
+impl From<&str> for HandlerError {
+    fn from(message: &str) -> Self {
+        Self(Reason::Message(message.into()))
+    }
+}
+
+impl From<String> for HandlerError {
+    fn from(message: String) -> Self {
+        Self(Reason::Message(message))
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for HandlerError {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(Reason::Internal(error))
+    }
+}
+
+impl From<std::io::Error> for HandlerError {
+    fn from(error: std::io::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Reason::Message(text) => f.write_str(text),
+            Reason::Internal(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Reason::Message(text) => write!(f, "HandlerError({text:?})"),
+            Reason::Internal(error) => write!(f, "HandlerError(internal: {error:?})"),
+        }
+    }
+}
+
+/// A number that links an error seen by a caller to the log of the side that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IncidentId(pub(crate) u64);
+
+impl IncidentId {
+    pub(crate) fn fresh() -> Self {
+        static SEED: OnceLock<RandomState> = OnceLock::new();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let seed = SEED.get_or_init(RandomState::new);
+        Self(seed.hash_one(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IncidentId({self})")
+    }
+}
+
+/// An event handler with its argument type erased.
+pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8]) -> Heard + Send + Sync>;
+
+/// What became of an event at one handler.
+pub(crate) enum Heard {
+    /// The handler ran, and failed with this if it failed.
+    Ran(Result<(), HandlerError>),
+    /// The handler is asynchronous: poll this.
+    Pending(HandlerFuture<()>),
+    /// The handler is an inbox, and it was full.
+    Full,
+    /// Nobody waits behind the handler any more.
+    Nobody,
+    /// The bytes are not the arguments of this remote.
+    Undecodable(PayloadError),
+    /// The handler panicked, which has been logged.
+    Panicked,
+}
+
+pub(crate) fn event<C, A: Payload, T, M>(
+    handler: impl Fn(&C, A) -> T + Send + Sync + 'static,
+) -> EventHandler<C>
+where
+    T: Outcome<(), M>,
+{
+    Arc::new(move |context, payload| {
+        let args = match codec::decode::<A>(payload) {
+            Ok(args) => args,
+            Err(error) => return Heard::Undecodable(error),
+        };
+        match guarded(|| handler(context, args).resolve()) {
+            Ok(Resolved::Now(result)) => Heard::Ran(result),
+            Ok(Resolved::Later(future)) => Heard::Pending(future),
+            Err(_) => Heard::Panicked,
+        }
+    })
+}
+
+/// A function's handler with its types erased; the `usize` is the largest reply allowed.
+pub(crate) type FunctionHandler<C> = Arc<dyn Fn(&C, &[u8], usize) -> Answer + Send + Sync>;
+
+/// The result of a call at the side that ran it, or the way to it.
+pub(crate) enum Answer {
+    Now(Result<Vec<u8>, CallFailure>),
+    Later(Pin<Box<dyn Future<Output = Result<Vec<u8>, CallFailure>> + Send>>),
+}
+
+/// Why a call has no result, as the side that ran it sees it.
+#[derive(Debug)]
+pub(crate) enum CallFailure {
+    Undecodable(PayloadError),
+    Handler(HandlerError),
+    Panicked(IncidentId),
+    Unencodable(EncodeError),
+}
+
+/// `headroom` bytes are left free in front of each encoded result, for the reply's header.
+pub(crate) fn function<C, A: Payload, R: Payload, T, M>(
+    headroom: usize,
+    handler: impl Fn(&C, A) -> T + Send + Sync + 'static,
+) -> FunctionHandler<C>
+where
+    T: Outcome<R, M>,
+{
+    Arc::new(move |context, payload, limit| {
+        let args = match codec::decode::<A>(payload) {
+            Ok(args) => args,
+            Err(error) => return Answer::Now(Err(CallFailure::Undecodable(error))),
+        };
+        match guarded(|| handler(context, args).resolve()) {
+            Ok(Resolved::Now(result)) => Answer::Now(encode_result(result, headroom, limit)),
+            Ok(Resolved::Later(future)) => Answer::Later(Box::pin(async move {
+                encode_result(future.await, headroom, limit)
+            })),
+            Err(incident) => Answer::Now(Err(CallFailure::Panicked(incident))),
+        }
+    })
+}
+
+fn encode_result<R: Payload>(
+    result: Result<R, HandlerError>,
+    headroom: usize,
+    limit: usize,
+) -> Result<Vec<u8>, CallFailure> {
+    let value = result.map_err(CallFailure::Handler)?;
+    let mut body = vec![0; headroom];
+    // `Serialize` is the program's code, and so may panic.
+    guarded(|| codec::encode(&value, &mut body, limit))
+        .map_err(CallFailure::Panicked)?
+        .map_err(CallFailure::Unencodable)?;
+    Ok(body)
+}
+
+/// Runs the program's code; a panic is logged and becomes an incident.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, IncidentId> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| incident_of(&*panic))
+}
+
+/// Logs the text of a panic under a fresh incident number.
+pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
+    let incident = IncidentId::fresh();
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    tracing::error!(%incident, text, "handler panicked");
+    incident
+}

@@ -1,0 +1,277 @@
+//! Invocations: the caller's half of a call, with a deadline of its own.
+
+use std::{
+    fmt,
+    future::{IntoFuture, poll_fn},
+    marker::PhantomData,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+
+use crate::{
+    codec::{self, EncodeError},
+    config::{MAX_TIMEOUT, Timeouts},
+    link::{
+        Link, SubmitError,
+        call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
+        reason::DisconnectReason,
+    },
+    network::{self, Network},
+    registry::{Entry, describe},
+    remote::Payload,
+    wire::{
+        code::CallCode,
+        invoke::MAX_REQUEST_HEADER,
+        remote::{Announcement, RemoteInfo},
+    },
+};
+
+/// A call that is about to be made: `.await` it, after choosing a [`timeout`](Self::timeout) if the
+/// default will not do.
+///
+/// The arguments are encoded when it is made, the call goes out when it is first awaited.
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the call: the stream is reset, and a handler that has not begun does
+/// not begin. A handler on the server that has begun runs to its end, unless the function is declared
+/// [cancellable](crate::RemoteFunction::cancellable).
+#[must_use = "a call is made when it is awaited"]
+pub struct Invocation<R> {
+    call: Result<Prepared, InvokeError>,
+    name: &'static str,
+    timeout: Duration,
+    longest: Duration,
+    network: Network,
+    result: PhantomData<fn() -> R>,
+}
+
+/// Everything a call needs but its deadline.
+pub(crate) struct Prepared {
+    pub(crate) link: Arc<Link>,
+    id: u32,
+    request: BytesMut,
+    ordered: bool,
+    reply_limit: usize,
+    announce: Box<dyn FnOnce(u32) -> Vec<Announcement> + Send>,
+}
+
+impl Prepared {
+    /// Encodes the arguments of a call to `id` of `entry`.
+    pub(crate) fn new<A: Payload, C>(
+        link: Arc<Link>,
+        entry: &Entry<C>,
+        id: u32,
+        args: &A,
+        (request_limit, reply_limit): (usize, usize),
+        announce: impl FnOnce(u32) -> Vec<Announcement> + Send + 'static,
+    ) -> Result<Self, InvokeError> {
+        let own = |direction: usize| {
+            entry
+                .spec
+                .policy
+                .max_payload
+                .map_or(direction, |own| own.min(direction))
+        };
+        let mut request = Vec::with_capacity(MAX_REQUEST_HEADER + SMALL_ARGUMENTS);
+        request.resize(MAX_REQUEST_HEADER, 0);
+        codec::encode(args, &mut request, own(request_limit)).map_err(|error| match error {
+            EncodeError::TooLarge { limit, .. } => InvokeError::TooLarge {
+                what: What::Request,
+                limit,
+            },
+            error => InvokeError::Encode(error),
+        })?;
+        Ok(Self {
+            link,
+            id,
+            request: BytesMut::from(bytes::Bytes::from(request)),
+            ordered: !entry.spec.policy.unordered,
+            reply_limit: own(reply_limit),
+            announce: Box::new(announce),
+        })
+    }
+}
+
+impl<R: Payload> Invocation<R> {
+    pub(crate) fn new(
+        name: &'static str,
+        declared: Option<Duration>,
+        timeouts: &Timeouts,
+        network: Network,
+        call: Result<Prepared, InvokeError>,
+    ) -> Self {
+        let timeout = declared.unwrap_or(timeouts.call);
+        Self {
+            call,
+            name,
+            timeout,
+            longest: timeouts.call_max,
+            network,
+            result: PhantomData,
+        }
+    }
+
+    /// Sets how long the call may take in all, from being awaited to the decoded result.
+    ///
+    /// Held between one millisecond and the longest that the configuration allows, which is 60 s at
+    /// most: there is no call without an end.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Makes the call and blocks this thread until it resolves.
+    ///
+    /// # Errors
+    ///
+    /// As awaiting it, and [`InvokeError::WouldBlock`] on a thread of an asynchronous runtime or of the
+    /// network, which would stand still.
+    pub fn blocking(self) -> Result<R, InvokeError> {
+        if may_not_block() {
+            return Err(InvokeError::WouldBlock);
+        }
+        block_on(self.into_future())
+    }
+
+    async fn run(self) -> Result<R, InvokeError> {
+        let began = Instant::now();
+        let name = self.name;
+        self.resolve(began)
+            .await
+            .map_err(|error| error.about(name, began.elapsed()))
+    }
+
+    async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
+        let call = self.call?;
+        let longest = self.longest.min(MAX_TIMEOUT);
+        let deadline = began + self.timeout.clamp(SHORTEST, longest);
+        let slot = CallSlot::new();
+        let outgoing = OutgoingCall {
+            id: call.id,
+            request: call.request,
+            ordered: call.ordered,
+            barrier: 0,
+            deadline,
+            reply_limit: call.reply_limit,
+            slot: slot.clone(),
+        };
+        let link = call.link;
+        let gone = |stage| {
+            link.ended()
+                .cloned()
+                .map(|reason| InvokeError::Disconnected { stage, reason })
+        };
+        if let Err(error) = link.submit(outgoing, call.announce) {
+            return Err(match error {
+                SubmitError::Full => InvokeError::Busy {
+                    scope: BusyScope::LocalQueue,
+                    retry_after: None,
+                },
+                SubmitError::Closed => gone(Stage::Admit).unwrap_or(InvokeError::Disconnected {
+                    stage: Stage::Admit,
+                    reason: DisconnectReason::Left,
+                }),
+            });
+        }
+        // Gives the call up when it is dropped, and does nothing once there is a result.
+        let giving_up = GiveUp(slot.clone());
+        let sleep = {
+            // The deadline is kept by the network's timer, not by the runtime that awaits, if any.
+            let _entered = self.network.timer().enter();
+            tokio::time::sleep_until(deadline.into())
+        };
+        let mut sleep = pin!(sleep);
+        let body = poll_fn(|cx| {
+            if let Poll::Ready(result) = slot.poll_result(cx) {
+                return Poll::Ready(result);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let stage = slot.stage();
+            slot.give_up(CallCode::CALLER_DEADLINE);
+            Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
+                stage,
+                elapsed: began.elapsed(),
+            })))
+        })
+        .await?;
+        drop(giving_up);
+        codec::decode(&body).map_err(|error| {
+            tracing::debug!(%error, "a result does not decode");
+            InvokeError::Decode {
+                what: What::Response,
+            }
+        })
+    }
+}
+
+impl<R: Payload> IntoFuture for Invocation<R> {
+    type Output = Result<R, InvokeError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<R> fmt::Debug for Invocation<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("function", &self.name)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+struct GiveUp(Arc<CallSlot>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.give_up(CallCode::CANCELLED);
+    }
+}
+
+/// The error of a function that the other side declares differently.
+pub(crate) fn mismatch(name: &'static str, ours: &RemoteInfo, theirs: &RemoteInfo) -> InvokeError {
+    InvokeError::SignatureMismatch {
+        name,
+        ours: describe(ours),
+        theirs: describe(theirs),
+    }
+}
+
+/// Whether blocking here would stall a runtime or the network.
+pub(crate) fn may_not_block() -> bool {
+    network::current_thread() != 0 || tokio::runtime::Handle::try_current().is_ok()
+}
+
+/// Drives a future on this thread, which sleeps while there is nothing to do.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Less than a timer can tell is no time at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// What most arguments fit in.
+const SMALL_ARGUMENTS: usize = 96;

@@ -1,0 +1,374 @@
+//! The task that moves one connection.
+//!
+//! Spawned by whoever made the connection, on the network thread that owns it; ends when the
+//! connection does. It owns every stream, every timer and every call of the connection; dropping it
+//! resets the streams and fails the calls.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::stream::{FuturesUnordered, Stream};
+use quinn::VarInt;
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
+
+use super::{
+    Ending, Link, Wiring,
+    call::exchange,
+    inbound::{Inbound, Notice},
+    outbound::{Outbound, send_unordered},
+    reason::DisconnectReason,
+    serve::Serving,
+};
+use crate::{
+    inbox::Context as HandlerContext,
+    session::{Side, Violation},
+    wire::{code::CloseCode, control::Control},
+};
+
+pub(crate) struct Driver<C> {
+    wiring: Arc<Wiring<C>>,
+    link: Arc<Link>,
+    connection: quinn::Connection,
+    inbound: Inbound<C>,
+    outbound: Outbound,
+    serving: Arc<Serving<C>>,
+    work: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    /// Our calls among `work`.
+    calls: usize,
+    /// Our unordered events among `work`.
+    events: usize,
+    ping: Interval,
+    phase: Phase,
+    notices: Vec<Notice>,
+}
+
+/// Which of the task's pieces of work came to its end.
+enum Done {
+    Call,
+    Event,
+    Served,
+}
+
+enum Phase {
+    Running,
+    /// This side ends the connection.
+    Leaving {
+        ending: Ending,
+        said_goodbye: bool,
+        patience: Pin<Box<Sleep>>,
+    },
+    /// The other side does.
+    Left {
+        code: CloseCode,
+        reason: DisconnectReason,
+        patience: Pin<Box<Sleep>>,
+        lane_ended: bool,
+    },
+}
+
+impl<C: HandlerContext> Driver<C> {
+    pub(crate) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
+        let mut ping = interval_at(tokio::time::Instant::now() + FIRST_PING, PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            inbound: Inbound::new(wiring.clone(), context.clone(), link.clone()),
+            outbound: Outbound::new(link.clone()),
+            serving: Serving::new(wiring.clone(), context, link.clone()),
+            connection: link.connection.clone(),
+            wiring,
+            link,
+            work: FuturesUnordered::new(),
+            calls: 0,
+            events: 0,
+            ping,
+            phase: Phase::Running,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Moves the connection until it ends, and says why it did.
+    pub(crate) async fn run(mut self) -> DisconnectReason {
+        let connection = self.connection.clone();
+        let guard = EndGuard {
+            link: self.link.clone(),
+            reason: None,
+        };
+        let reason = {
+            let mut datagram = pin!(connection.read_datagram());
+            let mut uni = pin!(connection.accept_uni());
+            let mut bi = pin!(connection.accept_bi());
+            poll_fn(|cx| {
+                self.link.task.register(cx.waker());
+                self.link.run();
+                let mut budget = EVENTS_PER_TURN;
+                loop {
+                    while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
+                        self.inbound.accept(stream);
+                        uni.set(connection.accept_uni());
+                    }
+                    let mut more = match self.read(cx, &mut budget) {
+                        Ok(more) => more,
+                        Err(violation) => return Poll::Ready(self.punish(&violation)),
+                    };
+                    let lost = loop {
+                        if budget == 0 {
+                            more = true;
+                            break None;
+                        }
+                        match datagram.as_mut().poll(cx) {
+                            Poll::Ready(Ok(bytes)) => {
+                                datagram.set(connection.read_datagram());
+                                if let Err(violation) = self.inbound.datagram(bytes, &mut budget) {
+                                    return Poll::Ready(self.punish(&violation));
+                                }
+                            }
+                            Poll::Ready(Err(error)) => break Some(error),
+                            Poll::Pending => break None,
+                        }
+                    };
+                    if let Some(error) = lost {
+                        // What had arrived is read before the end surfaces; it is finite.
+                        let mut all = usize::MAX;
+                        if let Err(violation) = self.read(cx, &mut all) {
+                            return Poll::Ready(self.punish(&violation));
+                        }
+                        return Poll::Ready(self.lost(error));
+                    }
+                    while let Poll::Ready(Ok((send, recv))) = bi.as_mut().poll(cx) {
+                        bi.set(connection.accept_bi());
+                        if let Some(call) = self.serving.admit(send, recv) {
+                            self.work.push(Box::pin(async move {
+                                call.await;
+                                Done::Served
+                            }));
+                        }
+                    }
+                    self.work(cx);
+                    while self.ping.poll_tick(cx).is_ready() {
+                        self.link.ping();
+                    }
+                    if let Poll::Ready(reason) = self.send(cx) {
+                        return Poll::Ready(reason);
+                    }
+                    if more {
+                        // Others on this thread get their turn first.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    if self.link.idle() {
+                        return Poll::Pending;
+                    }
+                    self.link.run();
+                }
+            })
+            .await
+        };
+        guard.end(reason)
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Result<bool, Violation> {
+        self.inbound.look_again()?;
+        let more = self.inbound.poll_streams(cx, budget, &mut self.notices)?;
+        for notice in std::mem::take(&mut self.notices) {
+            self.notice(notice)?;
+        }
+        Ok(more)
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<(), Violation> {
+        match (notice, &mut self.phase) {
+            (
+                Notice::Goodbye(Control::Goodbye { code, text }),
+                Phase::Running | Phase::Leaving { .. },
+            ) => {
+                let reason = DisconnectReason::from_peer(code, text);
+                let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                self.phase = Phase::Left {
+                    code,
+                    reason,
+                    patience,
+                    lane_ended: false,
+                };
+                self.link.lock().outbox.close();
+                Ok(())
+            }
+            (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {
+                *lane_ended = true;
+                Ok(())
+            }
+            (Notice::Goodbye(_) | Notice::DefaultLaneEnded, _) => Err(Violation::Goodbye),
+        }
+    }
+
+    /// Starts calls and unordered events whose turn it is, and polls those under way.
+    fn work(&mut self, cx: &mut Context<'_>) {
+        loop {
+            {
+                let mut state = self.link.lock();
+                while self.calls < self.wiring.limits.calls_in_flight {
+                    let Some(call) = state.calls.pop_front() else {
+                        break;
+                    };
+                    self.calls += 1;
+                    let link = self.link.clone();
+                    self.work.push(Box::pin(async move {
+                        exchange(link, call).await;
+                        Done::Call
+                    }));
+                }
+                while self.events < UNORDERED_AT_ONCE {
+                    let Some((id, bytes)) = state.outbox.take_unordered() else {
+                        break;
+                    };
+                    self.events += 1;
+                    let link = self.link.clone();
+                    self.work.push(Box::pin(async move {
+                        send_unordered(link, id, bytes).await;
+                        Done::Event
+                    }));
+                }
+            }
+            match Pin::new(&mut self.work).poll_next(cx) {
+                Poll::Ready(Some(Done::Call)) => self.calls -= 1,
+                Poll::Ready(Some(Done::Event)) => self.events -= 1,
+                Poll::Ready(Some(Done::Served)) => {}
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Sends what can be sent, and moves an ending connection on towards its end.
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+        if matches!(self.phase, Phase::Running) {
+            let ending = self.link.lock().ending.clone();
+            match ending {
+                Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),
+                Some(ending) => {
+                    let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                    self.phase = Phase::Leaving {
+                        ending,
+                        said_goodbye: false,
+                        patience,
+                    };
+                }
+                None => {}
+            }
+        }
+        // An error means that the connection is gone, which reading tells with its reason.
+        let _ = self.outbound.poll(cx);
+        match &mut self.phase {
+            Phase::Running => Poll::Pending,
+            Phase::Leaving {
+                ending,
+                said_goodbye,
+                patience,
+            } => {
+                if !*said_goodbye {
+                    self.outbound.finish_side_lanes();
+                    if self.outbound.is_empty()
+                        && self.events == 0
+                        && self.outbound.side_lanes_done()
+                    {
+                        let Ending { code, text, .. } = ending.clone();
+                        self.outbound.say_goodbye(&Control::Goodbye { code, text });
+                        *said_goodbye = true;
+                    }
+                    let _ = self.outbound.poll(cx);
+                }
+                match patience.as_mut().poll(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => {
+                        let ending = ending.clone();
+                        Poll::Ready(self.close(ending))
+                    }
+                }
+            }
+            Phase::Left {
+                code,
+                reason,
+                patience,
+                lane_ended,
+            } => {
+                // Everything else of the peer was acknowledged before it said goodbye, and has been read.
+                if !*lane_ended && patience.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let (code, reason) = (*code, reason.clone());
+                self.connection.close(VarInt::from_u32(code.as_u32()), b"");
+                Poll::Ready(reason)
+            }
+        }
+    }
+
+    fn close(&self, ending: Ending) -> DisconnectReason {
+        let Ending { code, text, .. } = ending;
+        self.connection
+            .close(VarInt::from_u32(code.as_u32()), text.as_bytes());
+        DisconnectReason::from_here(code, text)
+    }
+
+    fn punish(&self, violation: &Violation) -> DisconnectReason {
+        let code = CloseCode::from(violation);
+        tracing::warn!(player = self.link.id, %violation, "closing a connection that broke the rules");
+        self.connection
+            .close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
+        DisconnectReason::Violation { code }
+    }
+
+    fn lost(&self, error: quinn::ConnectionError) -> DisconnectReason {
+        match &self.phase {
+            // The close of the other side answers the goodbye of this one, and the other way round.
+            Phase::Leaving { ending, .. } => {
+                DisconnectReason::from_here(ending.code, ending.text.clone())
+            }
+            Phase::Left { reason, .. } => reason.clone(),
+            Phase::Running => {
+                let reason = error.into();
+                match (self.wiring.side, &reason) {
+                    // Only a client can leave; from a server the code means nothing.
+                    (Side::Client, DisconnectReason::Left) => DisconnectReason::Lost {
+                        detail: "the server closed without a reason".into(),
+                    },
+                    _ => reason,
+                }
+            }
+        }
+    }
+}
+
+/// Tells everybody that the connection has ended, also when its task is dropped half way.
+struct EndGuard {
+    link: Arc<Link>,
+    reason: Option<DisconnectReason>,
+}
+
+impl EndGuard {
+    fn end(mut self, reason: DisconnectReason) -> DisconnectReason {
+        self.reason = Some(reason.clone());
+        reason
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        let aborted = || DisconnectReason::Lost {
+            detail: "the network thread stopped".into(),
+        };
+        self.link
+            .end_with(self.reason.take().unwrap_or_else(aborted));
+    }
+}
+
+/// Events handled before others on the thread get their turn.
+const EVENTS_PER_TURN: usize = 512;
+/// Streams that unordered events may take of the peer's credit at the same time.
+const UNORDERED_AT_ONCE: usize = 48;
+/// The first measurement of the data ping, soon enough to show up while somebody looks.
+const FIRST_PING: Duration = Duration::from_millis(500);
+/// The others: often enough for a display.
+const PING: Duration = Duration::from_secs(5);

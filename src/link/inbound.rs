@@ -1,0 +1,422 @@
+//! The receiving half of a connection's task: from streams and datagrams to handlers.
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use quinn::{ReadError, RecvStream};
+
+use super::{
+    Link, Wiring,
+    serve::{Watch, run_event_handler},
+};
+use crate::{
+    handler::HandlerFuture,
+    inbox::Context as HandlerContext,
+    registry::{Dispatch, Registry},
+    remote::RemoteKind,
+    session::{
+        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, ledger::DropCause,
+    },
+    wire::{
+        control::Control,
+        prelude::{PreludeReader, StreamPrelude},
+        read::ENDS_EARLY,
+    },
+};
+
+/// The peer's lanes, and what their bytes mean.
+pub(super) struct Inbound<C> {
+    wiring: Arc<Wiring<C>>,
+    context: C,
+    link: Arc<Link>,
+    session: Session,
+    streams: Vec<Stream>,
+    /// What the registry looked like when unheard events were last offered.
+    generation: u64,
+    pending: Vec<HandlerFuture<()>>,
+}
+
+/// A unidirectional stream of the peer.
+struct Stream {
+    recv: RecvStream,
+    content: Content,
+}
+
+enum Content {
+    Prelude(PreludeReader),
+    Lane {
+        key: LaneKey,
+        is_default: bool,
+    },
+    /// One unordered event; its payload so far.
+    Event {
+        remote: u32,
+        payload: Vec<u8>,
+    },
+    Done,
+}
+
+/// What the task has to do because of what arrived.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// The peer says goodbye; its default lane is about to end.
+    Goodbye(Control),
+    /// The default lane has ended.
+    DefaultLaneEnded,
+}
+
+/// Where the session looks remotes up: the registry, seen by one connection.
+struct Known<'a, C> {
+    registry: &'a Registry<C>,
+    link: &'a Link,
+    side: Side,
+}
+
+impl<C: 'static> Directory for Known<'_, C> {
+    fn meta(&self, id: u32) -> Option<Meta> {
+        let entry = self.registry.by_id(id)?;
+        let policy = &entry.spec.policy;
+        Some(Meta {
+            name: entry.spec.name,
+            kind: entry.declaration.kind,
+            max_payload: policy.max_payload,
+            rate: policy.rate,
+            latest_wins: policy.latest_wins,
+            key: entry.declaration.key.clone(),
+            mismatch: entry.theirs().is_some() || self.link.mismatch(id).is_some(),
+        })
+    }
+
+    fn exists(&self, id: u32) -> bool {
+        // A client may get events of a remote before it hears that the remote exists.
+        self.side == Side::Client || id as usize <= self.registry.len()
+    }
+}
+
+impl<C: HandlerContext> Inbound<C> {
+    pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
+        let session = Session::new(
+            wiring.side,
+            &wiring.limits,
+            link.ledger.clone(),
+            context.held().clone(),
+            Instant::now(),
+        );
+        Self {
+            generation: wiring.registry.generation(),
+            wiring,
+            context,
+            link,
+            session,
+            streams: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// The peer opened a unidirectional stream.
+    pub(super) fn accept(&mut self, recv: RecvStream) {
+        let content = Content::Prelude(PreludeReader::default());
+        self.streams.push(Stream { recv, content });
+    }
+
+    /// Reads what there is of every stream, within `budget` events. True if more may be there.
+    pub(super) fn poll_streams(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool, Violation> {
+        let mut more = false;
+        for at in 0..self.streams.len() {
+            more |= self.poll_stream(at, cx, budget, notices)?;
+        }
+        self.streams
+            .retain(|stream| !matches!(stream.content, Content::Done));
+        self.link.set_passed(self.session.passed());
+        Ok(more)
+    }
+
+    fn poll_stream(
+        &mut self,
+        at: usize,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool, Violation> {
+        loop {
+            if let Content::Lane { key, .. } = self.streams[at].content
+                && !self.drain_lane(key, budget, notices)?
+            {
+                return Ok(true);
+            }
+            let mut chunks: [Bytes; 8] = Default::default();
+            let read = {
+                let read = pin!(self.streams[at].recv.read_chunks(&mut chunks));
+                match read.poll(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(read) => read,
+                }
+            };
+            match read {
+                Ok(Some(count)) => {
+                    for chunk in &mut chunks[..count] {
+                        self.stream_bytes(at, std::mem::take(chunk))?;
+                    }
+                }
+                Ok(None) => {
+                    self.stream_finished(at, notices)?;
+                    return Ok(false);
+                }
+                Err(ReadError::Reset(_)) => {
+                    let content = std::mem::replace(&mut self.streams[at].content, Content::Done);
+                    // An event whose sender gave up is no event.
+                    return match content {
+                        Content::Lane { .. } => Err(Violation::LaneReset),
+                        Content::Prelude(_) | Content::Event { .. } | Content::Done => Ok(false),
+                    };
+                }
+                // The connection is gone; its task hears of that elsewhere.
+                Err(_) => {
+                    self.streams[at].content = Content::Done;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    fn stream_bytes(&mut self, at: usize, bytes: Bytes) -> Result<(), Violation> {
+        match &mut self.streams[at].content {
+            Content::Prelude(reader) => {
+                let Some((prelude, rest)) = reader.push(bytes)? else {
+                    return Ok(());
+                };
+                self.streams[at].content = match prelude {
+                    StreamPrelude::Lane(name) => {
+                        let key = self.session.open_lane(&name)?;
+                        Content::Lane {
+                            key,
+                            is_default: name.is_empty(),
+                        }
+                    }
+                    StreamPrelude::Event { remote } => Content::Event {
+                        remote,
+                        payload: Vec::new(),
+                    },
+                };
+                match rest.is_empty() {
+                    true => Ok(()),
+                    false => self.stream_bytes(at, rest),
+                }
+            }
+            Content::Lane { key, .. } => {
+                self.session.lane_bytes(*key, bytes);
+                Ok(())
+            }
+            Content::Event { payload, .. } => {
+                if payload.len() + bytes.len() > self.session.max_payload() {
+                    return Err(Violation::TooLarge);
+                }
+                payload.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Content::Done => Ok(()),
+        }
+    }
+
+    fn stream_finished(&mut self, at: usize, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        match std::mem::replace(&mut self.streams[at].content, Content::Done) {
+            Content::Prelude(_) => Err(Violation::Malformed(ENDS_EARLY)),
+            Content::Lane { key, is_default } => {
+                self.session.lane_finished(key)?;
+                if is_default {
+                    notices.push(Notice::DefaultLaneEnded);
+                }
+                Ok(())
+            }
+            Content::Event { remote, payload } => {
+                let known = Self::known(&self.wiring, &self.link);
+                let event =
+                    self.session
+                        .unordered(remote, payload.into(), &known, Instant::now())?;
+                event.map_or(Ok(()), |event| self.offer(event))
+            }
+            Content::Done => Ok(()),
+        }
+    }
+
+    /// False if the budget ran out first.
+    fn drain_lane(
+        &mut self,
+        key: LaneKey,
+        budget: &mut usize,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool, Violation> {
+        let now = Instant::now();
+        while *budget > 0 {
+            let known = Self::known(&self.wiring, &self.link);
+            match self.session.next_on_lane(key, &known, now)? {
+                None => return Ok(true),
+                Some(Arrival::Event(event)) => {
+                    *budget -= 1;
+                    self.offer(event)?;
+                }
+                Some(Arrival::Control(control)) => self.control(control, notices)?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn control(&self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        match control {
+            Control::Announce(_) if self.wiring.side == Side::Server => {
+                return Err(Violation::UnexpectedControl);
+            }
+            Control::Announce(announcement) => {
+                if !self.wiring.registry.announce([announcement]) {
+                    return Err(Violation::AnnouncedTwice);
+                }
+            }
+            Control::Ping { nonce } => {
+                self.link
+                    .lock()
+                    .outbox
+                    .push_control(&Control::Pong { nonce });
+            }
+            Control::Pong { nonce } => self.link.pong(nonce),
+            goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
+        }
+        Ok(())
+    }
+
+    /// The events of a datagram.
+    pub(super) fn datagram(
+        &mut self,
+        datagram: Bytes,
+        budget: &mut usize,
+    ) -> Result<(), Violation> {
+        let now = Instant::now();
+        let mut events = self.session.datagram(datagram);
+        loop {
+            let known = Self::known(&self.wiring, &self.link);
+            let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
+                return Ok(());
+            };
+            *budget = budget.saturating_sub(1);
+            self.offer(event)?;
+        }
+    }
+
+    /// Offers held events again, if the registry has changed.
+    pub(super) fn look_again(&mut self) -> Result<(), Violation> {
+        let generation = self.wiring.registry.generation();
+        if generation == self.generation {
+            return Ok(());
+        }
+        self.generation = generation;
+        let known = Self::known(&self.wiring, &self.link);
+        self.session.look_up_again(&known, Instant::now());
+        for id in self.session.held() {
+            self.offer_held(id)?;
+        }
+        Ok(())
+    }
+
+    /// Gives held events of `id` to whoever listens now, in order. False if some are still held.
+    fn offer_held(&mut self, id: u32) -> Result<bool, Violation> {
+        while let Some(event) = self.session.release(id) {
+            let now = Instant::now();
+            let Some(entry) = self.wiring.registry.by_id(id) else {
+                self.session.put_back(event);
+                return Ok(false);
+            };
+            if entry.declaration.kind != RemoteKind::Event {
+                return Err(Violation::WrongKind);
+            }
+            if entry.theirs().is_some() {
+                self.session.refuse(id, DropCause::SignatureMismatch, now)?;
+                continue;
+            }
+            let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
+            match result {
+                Dispatch::Unheard => {
+                    self.session.put_back(event);
+                    return Ok(false);
+                }
+                other => self.settle(id, other, now)?,
+            }
+            self.start_pending(entry.spec.name);
+        }
+        Ok(true)
+    }
+
+    /// Gives an event to its handlers, or keeps it for the first one.
+    fn offer(&mut self, event: Event) -> Result<(), Violation> {
+        let now = Instant::now();
+        if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
+            return self.session.hold(&event, now);
+        }
+        let Some(entry) = self.wiring.registry.by_id(event.id) else {
+            return self.session.hold(&event, now);
+        };
+        let watch = Watch::start(entry.spec.name, now);
+        let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
+        drop(watch);
+        match result {
+            Dispatch::Unheard if event.reliable => self.session.hold(&event, now)?,
+            other => self.settle(event.id, other, now)?,
+        }
+        if !self.pending.is_empty() {
+            self.start_pending(entry.spec.name);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, id: u32, result: Dispatch, now: Instant) -> Result<(), Violation> {
+        match result {
+            Dispatch::Dispatched => {
+                self.session.dispatched(id);
+                Ok(())
+            }
+            Dispatch::Unheard => self.session.refuse(id, DropCause::Unheard, now),
+            Dispatch::Undecodable => self.session.refuse(id, DropCause::Undecodable, now),
+            Dispatch::InboxFull => self.session.refuse(id, DropCause::InboxFull, now),
+        }
+    }
+
+    /// Polls asynchronous handlers once here, and moves those that are not ready to the program.
+    fn start_pending(&mut self, remote: &'static str) {
+        for future in self.pending.drain(..) {
+            run_event_handler(&self.wiring, future, remote);
+        }
+    }
+
+    fn known<'a>(wiring: &'a Wiring<C>, link: &'a Link) -> Known<'a, C> {
+        Known {
+            registry: &wiring.registry,
+            link,
+            side: wiring.side,
+        }
+    }
+}
+
+impl Link {
+    /// Asks the peer for a sign of life through all queues.
+    pub(super) fn ping(&self) {
+        let nonce = self.born.elapsed().as_micros() as u64;
+        self.lock().outbox.push_control(&Control::Ping { nonce });
+    }
+
+    fn pong(&self, nonce: u64) {
+        let now = self.born.elapsed().as_micros() as u64;
+        let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
+        self.data_ping.store(
+            took.as_micros() as u64,
+            std::sync::atomic::Ordering::Relaxed,
+        );
+    }
+}

@@ -1,0 +1,550 @@
+//! Links: one QUIC connection that speaks farfire.
+//!
+//! [`Link`] is what handles and other threads hold; [`driver::Driver`] is the one task that moves a
+//! connection and owns every stream of it. Nothing above this module names quinn or awaits a stream.
+
+pub(crate) mod call;
+pub(crate) mod driver;
+pub(crate) mod hub;
+mod inbound;
+mod outbound;
+pub(crate) use outbound::DATAGRAM_QUEUE;
+pub(crate) mod reason;
+mod serve;
+mod stream;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
+
+pub(crate) use self::serve::run_event_handler;
+use self::{
+    call::OutgoingCall,
+    hub::{Broadcast, Hub},
+    reason::DisconnectReason,
+};
+use crate::{
+    config::{Flush, Limits, Timeouts},
+    network,
+    registry::Registry,
+    session::{
+        Side,
+        ledger::{DropCause, Ledger},
+        outbox::{Outbox, Outgoing, PushError},
+    },
+    wire::{
+        code::CloseCode,
+        remote::{Announcement, RemoteInfo},
+    },
+};
+
+/// What all connections of one server or client share.
+pub(crate) struct Wiring<C> {
+    pub(crate) side: Side,
+    pub(crate) registry: Arc<Registry<C>>,
+    /// Notified when handlers or remotes are added.
+    pub(crate) changed: Arc<Notify>,
+    /// Where asynchronous handlers go that are not ready at once.
+    pub(crate) program: Handle,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) timeouts: Arc<Timeouts>,
+    pub(crate) flush: Flush,
+}
+
+/// The shared half of a connection.
+pub(crate) struct Link {
+    /// The player's number.
+    pub(crate) id: u64,
+    thread: usize,
+    hub: Option<Arc<Hub>>,
+    flush: Flush,
+    state: Mutex<State>,
+    /// Whether the task sleeps, is about to run, runs, or runs and has been given more to do.
+    activity: AtomicU8,
+    task: AtomicWaker,
+    /// Whether the hub knows that there is something to send at the next flush.
+    parked: AtomicBool,
+    /// Notified when bytes have left the outbox.
+    pub(crate) credit: Notify,
+    /// Default-lane events of the peer that are done with.
+    passed: AtomicU64,
+    waiting_to_pass: Mutex<Vec<(u64, Waker)>>,
+    ended: OnceLock<DisconnectReason>,
+    pub(crate) end: Notify,
+    pub(crate) ledger: Arc<Ledger>,
+    /// What the peer declares differently from the server, by id.
+    mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
+    connection: quinn::Connection,
+    /// The peer's calls under way, running or not.
+    serving: AtomicUsize,
+    running: Arc<Semaphore>,
+    /// Microseconds that a control message last took there and back.
+    data_ping: AtomicU64,
+    born: Instant,
+}
+
+struct State {
+    outbox: Outbox,
+    calls: VecDeque<OutgoingCall>,
+    calls_limit: usize,
+    /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
+    cursor: Option<u64>,
+    /// Events must leave although no flush was asked for: a call or reply counts on them.
+    urgent: bool,
+    ending: Option<Ending>,
+}
+
+/// How the connection is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) code: CloseCode,
+    pub(crate) text: String,
+    /// Whether what was accepted is still delivered first.
+    pub(crate) graceful: bool,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: u64,
+        connection: quinn::Connection,
+        hub: Option<Arc<Hub>>,
+        thread: usize,
+        limits: &Limits,
+        flush: Flush,
+    ) -> Arc<Self> {
+        let ledger = Arc::<Ledger>::default();
+        Arc::new(Self {
+            id,
+            thread,
+            hub,
+            flush,
+            state: Mutex::new(State {
+                outbox: Outbox::new(
+                    limits.outbox_bytes,
+                    limits.unreliable_outbox_bytes,
+                    ledger.clone(),
+                ),
+                calls: VecDeque::new(),
+                calls_limit: limits.calls_waiting,
+                cursor: None,
+                urgent: false,
+                ending: None,
+            }),
+            activity: AtomicU8::new(IDLE),
+            task: AtomicWaker::new(),
+            parked: AtomicBool::new(false),
+            credit: Notify::new(),
+            passed: AtomicU64::new(0),
+            waiting_to_pass: Mutex::default(),
+            ended: OnceLock::new(),
+            end: Notify::new(),
+            ledger,
+            mismatches: OnceLock::new(),
+            connection,
+            serving: AtomicUsize::new(0),
+            running: Arc::new(Semaphore::new(limits.calls_running)),
+            data_ping: AtomicU64::new(0),
+            born: Instant::now(),
+        })
+    }
+
+    /// Accepts an event, or says why not. `announce` lists the remotes the peer may not know yet.
+    pub(crate) fn fire(
+        self: &Arc<Self>,
+        event: &Outgoing<'_>,
+        announce: impl FnOnce(u32) -> Vec<Announcement>,
+    ) -> Result<(), PushError> {
+        let result = {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            state.outbox.announce(event.id, announce);
+            state.outbox.push(event)
+        };
+        match result {
+            Ok(()) => self.wake_to_send(),
+            Err(PushError::Full {
+                disconnect: true, ..
+            }) => self.give_up_as_slow(),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Tells the peer of the remotes up to `id`.
+    pub(crate) fn announce(
+        self: &Arc<Self>,
+        id: u32,
+        announce: impl FnOnce(u32) -> Vec<Announcement>,
+    ) {
+        self.lock().outbox.announce(id, announce);
+        self.wake();
+    }
+
+    pub(crate) fn set_announced(&self, id: u32) {
+        self.lock().outbox.set_announced(id);
+    }
+
+    /// From now on the player takes part in broadcasts.
+    pub(crate) fn activate(self: &Arc<Self>) {
+        let Some(hub) = &self.hub else { return };
+        // Known to the hub first, or entries between the two could be forgotten unseen.
+        hub.add(self.clone());
+        self.lock().cursor = Some(hub.end());
+    }
+
+    /// Queues a call; it goes out in its turn, after the events accepted before it.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        mut call: OutgoingCall,
+        announce: impl FnOnce(u32) -> Vec<Announcement>,
+    ) -> Result<(), SubmitError> {
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            if state.outbox.is_closed() {
+                return Err(SubmitError::Closed);
+            }
+            if state.calls.len() >= state.calls_limit {
+                return Err(SubmitError::Full);
+            }
+            state.outbox.announce(call.id, announce);
+            call.barrier = state.outbox.barrier();
+            state.urgent = true;
+            state.calls.push_back(call);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Counts the barrier of a reply that leaves now, with everything accepted before it.
+    fn reply_barrier(&self) -> u64 {
+        let mut state = self.lock();
+        self.apply_log(&mut state);
+        state.urgent = true;
+        state.outbox.barrier()
+    }
+
+    /// Takes the broadcasts that this player has not taken yet, and has them sent.
+    fn catch_up(self: &Arc<Self>) {
+        let news = self.apply_log(&mut self.lock());
+        if news {
+            self.wake_here();
+        }
+    }
+
+    fn apply_log(&self, state: &mut State) -> bool {
+        let (Some(hub), Some(cursor)) = (&self.hub, state.cursor) else {
+            return false;
+        };
+        if cursor == hub.end() || state.outbox.is_closed() {
+            return false;
+        }
+        let mut slow = false;
+        let outbox = &mut state.outbox;
+        let cursor = hub.read(cursor, |broadcast| {
+            if broadcast.except != Some(self.id) && !slow {
+                slow = !self.take_broadcast(outbox, broadcast);
+            }
+        });
+        state.cursor = Some(cursor);
+        if slow {
+            let text = String::new();
+            state.ending = Some(Ending {
+                code: CloseCode::SLOW_CONSUMER,
+                text,
+                graceful: false,
+            });
+            state.outbox.close();
+        }
+        true
+    }
+
+    /// False if the player is too far behind.
+    fn take_broadcast(&self, outbox: &mut Outbox, broadcast: &Broadcast) -> bool {
+        let event = Outgoing {
+            id: broadcast.id,
+            name: broadcast.name,
+            kind: broadcast.kind,
+            policy: &broadcast.policy,
+            payload: &broadcast.payload,
+        };
+        if self.mismatch(event.id).is_some() {
+            outbox.refuse(&event, DropCause::SignatureMismatch);
+            return true;
+        }
+        match outbox.push_broadcast(&event) {
+            Ok(()) | Err(PushError::Closed) => true,
+            Err(PushError::Full { .. }) => {
+                outbox.refuse(&event, DropCause::OutboxFull);
+                false
+            }
+        }
+    }
+
+    /// Has accepted events leave, at once or at the next flush.
+    fn wake_to_send(self: &Arc<Self>) {
+        if self.flush == Flush::Immediate {
+            self.wake();
+        } else if let Some(hub) = &self.hub
+            && !self.parked.swap(true, Ordering::AcqRel)
+        {
+            hub.park(self.clone());
+        }
+    }
+
+    /// Has the task run soon, from whatever thread.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if !self.schedule() {
+            return;
+        }
+        match &self.hub {
+            // Many links touched in one go cost one wake-up of the thread.
+            Some(hub) if network::current_thread() != self.thread => hub.touch(self.clone()),
+            _ => self.task.wake(),
+        }
+    }
+
+    /// Has the task run soon; for the thread that it runs on.
+    fn wake_here(&self) {
+        self.schedule();
+        self.task.wake();
+    }
+
+    /// Marks that there is something to do; true if the task has to be woken for it.
+    fn schedule(&self) -> bool {
+        let next = |now| match now {
+            IDLE => Some(SCHEDULED),
+            RUNNING => Some(RUNNING_AGAIN),
+            _ => None,
+        };
+        let before = self
+            .activity
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        before == Ok(IDLE)
+    }
+
+    /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
+    fn run(&self) {
+        self.activity.store(RUNNING, Ordering::Release);
+        self.parked.store(false, Ordering::Release);
+    }
+
+    /// The task has nothing more to do; false if something came in meanwhile.
+    fn idle(&self) -> bool {
+        let idle =
+            self.activity
+                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire);
+        idle.is_ok()
+    }
+
+    /// Asks the connection to end; the first to ask decides how.
+    pub(crate) fn finish(self: &Arc<Self>, code: CloseCode, text: &str, graceful: bool) {
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            if state.ending.is_none() {
+                state.ending = Some(Ending {
+                    code,
+                    text: text.into(),
+                    graceful,
+                });
+            }
+            state.outbox.close();
+        }
+        self.wake();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.lock().ending.is_some()
+    }
+
+    fn give_up_as_slow(self: &Arc<Self>) {
+        self.finish(CloseCode::SLOW_CONSUMER, "", false);
+    }
+
+    /// The connection has ended: whoever waits for it is told.
+    fn end_with(&self, reason: DisconnectReason) {
+        if let Some(hub) = &self.hub {
+            hub.remove(self.id);
+        }
+        let calls = {
+            let mut state = self.lock();
+            // Broadcasts accepted while the player was here are booked as lost with it.
+            self.apply_log(&mut state);
+            state.outbox.end();
+            state.cursor = None;
+            std::mem::take(&mut state.calls)
+        };
+        self.ledger.end_receiving();
+        let _ = self.ended.set(reason.clone());
+        for call in calls {
+            call.slot.disconnected(reason.clone());
+        }
+        self.end.notify_waiters();
+        self.credit.notify_waiters();
+        self.set_passed(u64::MAX);
+    }
+
+    /// Why the connection ended, once it has.
+    pub(crate) fn ended(&self) -> Option<&DisconnectReason> {
+        self.ended.get()
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) async fn closed(&self) -> DisconnectReason {
+        loop {
+            let end = self.end.notified();
+            if let Some(reason) = self.ended() {
+                return reason.clone();
+            }
+            end.await;
+        }
+    }
+
+    pub(crate) fn set_mismatches(&self, mismatches: HashMap<u32, RemoteInfo>) {
+        let _ = self.mismatches.set(mismatches);
+    }
+
+    /// What the peer declares under the name of remote `id`, where that differs.
+    pub(crate) fn mismatch(&self, id: u32) -> Option<&RemoteInfo> {
+        self.mismatches.get()?.get(&id)
+    }
+
+    /// Waits until `barrier` default-lane events of the peer are done with.
+    fn pass(&self, barrier: u64) -> impl Future<Output = ()> + '_ {
+        std::future::poll_fn(move |cx| {
+            if self.passed.load(Ordering::Acquire) >= barrier {
+                return Poll::Ready(());
+            }
+            let mut waiting = self
+                .waiting_to_pass
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Looked at again under the lock, which `set_passed` takes after it has counted.
+            if self.passed.load(Ordering::Acquire) >= barrier {
+                return Poll::Ready(());
+            }
+            waiting.retain(|(_, waker)| !waker.will_wake(cx.waker()));
+            waiting.push((barrier, cx.waker().clone()));
+            Poll::Pending
+        })
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    fn set_passed(&self, passed: u64) {
+        if self.passed.swap(passed, Ordering::AcqRel) == passed {
+            return;
+        }
+        let mut waiting = self
+            .waiting_to_pass
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|(barrier, waker)| {
+            let waits = *barrier > passed;
+            if !waits {
+                waker.wake_by_ref();
+            }
+            waits
+        });
+    }
+
+    pub(crate) fn remote_address(&self) -> std::net::SocketAddr {
+        self.connection.remote_address()
+    }
+
+    pub(crate) fn stats(&self) -> LinkStats {
+        let (queued_bytes, queued_calls) = {
+            let state = self.lock();
+            (
+                state.outbox.bytes() + state.outbox.unreliable_bytes(),
+                state.calls.len(),
+            )
+        };
+        let quic = self.connection.stats();
+        let data_ping = match self.data_ping.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        };
+        LinkStats {
+            network_ping: quic.path.rtt,
+            data_ping,
+            sent_bytes: quic.udp_tx.bytes,
+            received_bytes: quic.udp_rx.bytes,
+            sent_packets: quic.path.sent_packets,
+            lost_packets: quic.path.lost_packets,
+            queued_bytes,
+            queued_calls,
+            serving_calls: self.serving.load(Ordering::Relaxed),
+            remotes: self.ledger.snapshot(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a call was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubmitError {
+    Full,
+    Closed,
+}
+
+/// What is known about one connection at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// The round trip of the transport, without queueing or handlers (R106).
+    pub network_ping: Duration,
+    /// The last round trip of a reliable message through the queues of both sides, measured every
+    /// five seconds; `None` before the first.
+    pub data_ping: Option<Duration>,
+    /// UDP bytes sent.
+    pub sent_bytes: u64,
+    /// UDP bytes received.
+    pub received_bytes: u64,
+    /// QUIC packets sent.
+    pub sent_packets: u64,
+    /// QUIC packets that were declared lost; late ones are among them.
+    pub lost_packets: u64,
+    /// Bytes accepted and not yet handed to QUIC.
+    pub queued_bytes: usize,
+    /// Calls to the peer that wait for their turn.
+    pub queued_calls: usize,
+    /// Calls of the peer under way.
+    pub serving_calls: usize,
+    /// The ledger: what became of the events of each remote.
+    pub remotes: Vec<RemoteStats>,
+}
+
+use crate::session::ledger::RemoteStats;
+
+const IDLE: u8 = 0;
+const SCHEDULED: u8 = 1;
+const RUNNING: u8 = 2;
+const RUNNING_AGAIN: u8 = 3;

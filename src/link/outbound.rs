@@ -1,0 +1,282 @@
+//! The sending half of a connection's task: from the outbox to streams and datagrams.
+
+use std::{
+    collections::VecDeque,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use quinn::{SendStream, WriteError};
+use tokio::time::{Sleep, sleep};
+
+use super::{Link, State, stream::Writer};
+use crate::{
+    session::outbox::Chunk,
+    wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
+};
+
+/// The lanes of one connection, and what is on its way into them.
+pub(super) struct Outbound {
+    link: Arc<Link>,
+    lanes: Vec<Lane>,
+    /// Set while the network takes no datagrams.
+    retry: Option<Pin<Box<Sleep>>>,
+}
+
+struct Lane {
+    state: LaneState,
+    queue: VecDeque<Chunk>,
+    /// The end of this lane has been asked for, and comes after the queue.
+    finish: bool,
+}
+
+enum LaneState {
+    Closed,
+    Opening(Opening),
+    Open(Writer),
+    Finished,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<SendStream, quinn::ConnectionError>> + Send>>;
+
+impl Outbound {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            lanes: Vec::new(),
+            retry: None,
+        }
+    }
+
+    /// Moves what the outbox holds into QUIC, as far as it goes. Ready with an error when the
+    /// connection is gone; otherwise pending.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), WriteError> {
+        loop {
+            self.take_chunks();
+            let moved = self.write_lanes(cx)?;
+            self.send_datagrams(cx);
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
+    fn take_chunks(&mut self) {
+        let mut state = self.link.lock();
+        while self.lanes.len() < state.outbox.lanes() {
+            self.lanes.push(Lane {
+                state: LaneState::Closed,
+                queue: VecDeque::new(),
+                finish: false,
+            });
+        }
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            while lane.queue.len() < MOST_CHUNKS
+                && let Some(chunk) = state.outbox.take_lane(at)
+            {
+                if matches!(lane.state, LaneState::Closed) {
+                    lane.queue.push_back(prelude(state.outbox.lane_name(at)));
+                    lane.state = LaneState::Opening(open(&self.link));
+                }
+                lane.queue.push_back(chunk);
+            }
+        }
+        state.urgent = false;
+    }
+
+    /// True if something was written, so that there may be room for more.
+    fn write_lanes(&mut self, cx: &mut Context<'_>) -> Result<bool, WriteError> {
+        let mut moved = false;
+        for lane in &mut self.lanes {
+            while !lane.queue.is_empty() {
+                let Poll::Ready(whole) = lane.poll_write(cx)? else {
+                    break;
+                };
+                moved = true;
+                let mut state = self.link.lock();
+                for chunk in lane.queue.drain(..whole) {
+                    state.outbox.wrote(&chunk);
+                }
+                drop(state);
+                self.link.credit.notify_waiters();
+            }
+            if lane.finish
+                && lane.queue.is_empty()
+                && let LaneState::Open(writer) = &mut lane.state
+            {
+                writer.finish();
+                lane.state = LaneState::Finished;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Datagrams go only into an empty QUIC queue: what waits there grows old, what waits in the
+    /// outbox is replaced by what is newer.
+    fn send_datagrams(&mut self, cx: &mut Context<'_>) {
+        let link = &self.link;
+        if link.lock().outbox.unreliable_bytes() == 0 {
+            self.retry = None;
+            return;
+        }
+        if let Some(retry) = &mut self.retry {
+            if retry.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.retry = None;
+        }
+        let room = link.connection.datagram_send_buffer_space();
+        let limit = link
+            .connection
+            .max_datagram_size()
+            .unwrap_or(0)
+            .min(wire::MAX_DATAGRAM);
+        let mut budget = match room + QUEUE_SLACK >= DATAGRAM_QUEUE {
+            true => self.datagram_budget(),
+            false => 0,
+        };
+        while budget > 0 {
+            let Some(datagram) = link.lock().outbox.take_datagram(limit) else {
+                return;
+            };
+            budget = budget.saturating_sub(datagram.len() + DATAGRAM_COST);
+            // It fits the limit that was just asked for; if the path shrank meanwhile it is lost,
+            // as unreliable events may be.
+            let _ = link.connection.send_datagram(datagram);
+        }
+        if link.lock().outbox.unreliable_bytes() > 0 {
+            let mut retry = Box::pin(sleep(RETRY));
+            let _ = retry.as_mut().poll(cx);
+            self.retry = Some(retry);
+        }
+    }
+
+    /// QUIC sends datagrams before streams: while streams wait, they may not have the whole window.
+    fn datagram_budget(&self) -> usize {
+        let most = DATAGRAM_QUEUE - QUEUE_SLACK;
+        if self.lanes.iter().all(|lane| lane.queue.is_empty()) {
+            return most;
+        }
+        let window = self.link.connection.stats().path.cwnd;
+        most.min(usize::try_from(window / 4 * 3).unwrap_or(most))
+    }
+
+    /// Ends every lane but the default one, behind what is queued.
+    pub(super) fn finish_side_lanes(&mut self) {
+        for lane in self.lanes.iter_mut().skip(1) {
+            lane.finish = true;
+        }
+    }
+
+    /// Whether the side lanes are written and acknowledged.
+    pub(super) fn side_lanes_done(&self) -> bool {
+        self.lanes.iter().skip(1).all(|lane| {
+            lane.queue.is_empty() && matches!(lane.state, LaneState::Finished | LaneState::Closed)
+        })
+    }
+
+    /// Says goodbye on the default lane, and ends it.
+    pub(super) fn say_goodbye(&mut self, goodbye: &Control) {
+        let Some(lane) = self.lanes.first_mut() else {
+            return;
+        };
+        if matches!(lane.state, LaneState::Closed) {
+            lane.queue.push_back(prelude(""));
+            lane.state = LaneState::Opening(open(&self.link));
+        }
+        let mut payload = Vec::new();
+        goodbye.encode(&mut payload);
+        let mut bytes = BytesMut::new();
+        wire::frame::put_frame(&mut bytes, wire::CONTROL_ID, &payload);
+        lane.queue.push_back(Chunk::of(bytes.freeze()));
+        lane.finish = true;
+    }
+
+    /// Whether nothing is waiting to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.link.lock();
+        self.lanes.iter().all(|lane| lane.queue.is_empty()) && state.is_drained()
+    }
+}
+
+impl State {
+    fn is_drained(&self) -> bool {
+        self.outbox.bytes() == 0 && self.outbox.unreliable_bytes() == 0 && self.calls.is_empty()
+    }
+}
+
+impl Lane {
+    /// Writes from the queue; yields how many pieces at its front are written whole.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, WriteError> {
+        if let LaneState::Opening(opening) = &mut self.state {
+            match opening.as_mut().poll(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(send) => {
+                    self.state = LaneState::Open(Writer::new(send?, CallCode::CANCELLED));
+                }
+            }
+        }
+        let LaneState::Open(writer) = &mut self.state else {
+            return Ok(Poll::Pending);
+        };
+        let mut chunks: [Bytes; MOST_CHUNKS + 1] = Default::default();
+        let count = self.queue.len().min(chunks.len());
+        for (slot, chunk) in chunks.iter_mut().zip(&self.queue) {
+            *slot = chunk.bytes.clone();
+        }
+        let poll = pin!(writer.stream().write_chunks(&mut chunks[..count])).poll(cx);
+        let Poll::Ready(written) = poll else {
+            return Ok(Poll::Pending);
+        };
+        let whole = written?.chunks;
+        if let (Some(partly), Some(rest)) =
+            (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
+        {
+            partly.bytes = std::mem::take(rest);
+        }
+        Ok(Poll::Ready(whole))
+    }
+}
+
+/// Sends one unordered event on a stream of its own.
+pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
+    let len = bytes.len();
+    let Ok(send) = link.connection.open_uni().await else {
+        return;
+    };
+    let mut send = Writer::new(send, CallCode::CANCELLED);
+    if send.write_last(bytes).await.is_ok() {
+        link.lock().outbox.wrote_unordered(id, len);
+        link.credit.notify_waiters();
+        let stopped = send.stopped();
+        drop(send);
+        // The leaver waits for this, so that nothing it accepted is left behind.
+        let _ = stopped.await;
+    }
+}
+
+fn open(link: &Arc<Link>) -> Opening {
+    let connection = link.connection.clone();
+    Box::pin(async move { connection.open_uni().await })
+}
+
+fn prelude(name: &str) -> Chunk {
+    let mut bytes = BytesMut::new();
+    StreamPrelude::Lane(name.into()).encode(&mut bytes);
+    Chunk::of(bytes.freeze())
+}
+
+/// Pieces of a lane that are taken out of the outbox at a time.
+const MOST_CHUNKS: usize = 8;
+/// What QUIC may queue of datagrams; set in the transport configuration.
+pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
+/// A queue with less than this in it counts as empty.
+const QUEUE_SLACK: usize = 64;
+/// What quinn counts for a queued datagram beside its bytes.
+const DATAGRAM_COST: usize = 32;
+/// How soon a full QUIC queue is looked at again: timers have a resolution of one millisecond.
+const RETRY: Duration = Duration::from_millis(1);

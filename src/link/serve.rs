@@ -1,0 +1,420 @@
+//! Incoming calls: from the peer's stream to the handler and back.
+//!
+//! The connection's task owns the stream; the handler never does. A handler that is not ready at once
+//! runs on the program's runtime and holds its permit until it ends, whether or not anybody waits.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{timeout, timeout_at},
+};
+
+use super::{
+    Link, Wiring,
+    call::{check_barrier, put_in_front},
+    stream::{CollectError, Reader, Writer},
+};
+use crate::{
+    codec::EncodeError,
+    config::MAX_TIMEOUT,
+    handler::{
+        Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
+    },
+    registry::Entry,
+    remote::RemoteKind,
+    session::{Side, budget::Bucket},
+    wire::{
+        code::CallCode,
+        invoke::{
+            MAX_REPLY_HEADER, MAX_REQUEST_HEADER, Reply, RequestHeader, decode_request,
+            put_ok_header,
+        },
+    },
+};
+
+/// What the calls of one peer share.
+pub(super) struct Serving<C> {
+    pub(super) wiring: Arc<Wiring<C>>,
+    pub(super) context: C,
+    pub(super) link: Arc<Link>,
+    /// Buckets of the functions that have a rate of their own.
+    rates: Mutex<HashMap<u32, Bucket>>,
+}
+
+impl<C: Clone + Send + Sync + 'static> Serving<C> {
+    pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
+        Arc::new(Self {
+            wiring,
+            context,
+            link,
+            rates: Mutex::default(),
+        })
+    }
+
+    /// Takes a call that the peer opened, or refuses it because it has too many under way.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        send: quinn::SendStream,
+        recv: quinn::RecvStream,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let limits = &self.wiring.limits;
+        let send = Writer::new(send, CallCode::ABANDONED);
+        let recv = Reader::new(recv, CallCode::ABANDONED);
+        let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
+        let place = Place(self.link.clone());
+        if self.link.is_ending() {
+            refuse(send, recv, CallCode::DRAINING);
+            return None;
+        }
+        if under_way >= limits.calls_running + limits.calls_queued {
+            refuse(send, recv, CallCode::BUSY);
+            return None;
+        }
+        let serving = self.clone();
+        Some(async move {
+            let _place = place;
+            serving.serve(send, recv).await;
+        })
+    }
+
+    async fn serve(&self, mut send: Writer, mut recv: Reader) {
+        let timeouts = &self.wiring.timeouts;
+        let began = Instant::now();
+        let most = match self.wiring.side {
+            Side::Server => self.wiring.limits.payload_from_client,
+            Side::Client => self.wiring.limits.payload_from_server,
+        };
+        let read = recv.read_to_end(most + MAX_REQUEST_HEADER);
+        let request = match timeout(timeouts.request_read, read).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(CollectError::TooLarge)) => {
+                return refuse(send, recv, CallCode::REQUEST_TOO_LARGE);
+            }
+            // The caller gave up, or is gone.
+            Ok(Err(CollectError::Reset(_) | CollectError::Lost)) => {
+                send.set_code(CallCode::CANCELLED);
+                return;
+            }
+            Err(_) => return refuse(send, recv, CallCode::REQUEST_STALLED),
+        };
+        let Ok((header, body)) = decode_request(request) else {
+            return refuse(send, recv, CallCode::REQUEST_MALFORMED);
+        };
+        drop(recv);
+
+        let deadline = began + header.remaining.min(MAX_TIMEOUT);
+        let stopped = send.stopped();
+        let verdict = {
+            let work = pin!(timeout_at(deadline.into(), self.work(&header, body)));
+            match select(work, pin!(stopped)).await {
+                Either::Left((Ok(verdict), _)) => verdict,
+                Either::Left((Err(_), _)) => Verdict::system(CallCode::CALLEE_DEADLINE),
+                // Nobody waits any more. A handler that has begun goes on or not, as declared.
+                Either::Right(_) => {
+                    send.set_code(CallCode::CANCELLED);
+                    return;
+                }
+            }
+        };
+        let reply = verdict.into_reply(self.link.reply_barrier());
+        let written = timeout(timeouts.reply_write, send.write_last(reply)).await;
+        if written.is_err() {
+            tracing::debug!(player = self.link.id, "a reply was not taken in time");
+        }
+    }
+
+    /// Everything between the request and the verdict; the caller bounds it.
+    async fn work(&self, header: &RequestHeader, body: Bytes) -> Verdict {
+        if let Some(barrier) = header.barrier {
+            if check_barrier(&self.link, barrier).is_err() {
+                return Verdict::system(CallCode::REQUEST_MALFORMED);
+            }
+            self.link.pass(barrier).await;
+        }
+        let (entry, handler) = match self.handler(header.function).await {
+            Ok(found) => found,
+            Err(code) => return Verdict::system(code),
+        };
+        if entry
+            .spec
+            .policy
+            .max_payload
+            .is_some_and(|most| body.len() > most)
+        {
+            return Verdict::system(CallCode::REQUEST_TOO_LARGE);
+        }
+        if !self.within_rate(&entry) {
+            return Verdict::system(CallCode::RATE_LIMITED);
+        }
+        // Closed only with the link, which ends this as well.
+        let Ok(permit) = self.link.running.clone().acquire_owned().await else {
+            return Verdict::system(CallCode::ABANDONED);
+        };
+        Verdict::of(self.run(&entry, handler, &body, permit).await)
+    }
+
+    /// Finds the function's handler; waits for one that is not there yet (R55).
+    async fn handler(&self, id: u32) -> Result<(Arc<Entry<C>>, FunctionHandler<C>), CallCode> {
+        loop {
+            let mut changed = pin!(self.wiring.changed.notified());
+            changed.as_mut().enable();
+            match self.wiring.registry.by_id(id) {
+                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
+                    return Err(CallCode::UNKNOWN_FUNCTION);
+                }
+                Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
+                    return Err(CallCode::SIGNATURE);
+                }
+                Some(entry) => {
+                    if let Some(handler) = entry.function() {
+                        return Ok((entry, handler));
+                    }
+                    // It waits in one of the queued places; when those are taken, nothing waits.
+                    let waiting = self.link.serving.load(Ordering::Acquire);
+                    if waiting > self.wiring.limits.calls_queued {
+                        return Err(CallCode::NO_HANDLER);
+                    }
+                }
+                // Ids come from the server: it knows all that exist, a client may yet hear of one.
+                None if self.wiring.side == Side::Server => return Err(CallCode::UNKNOWN_FUNCTION),
+                None => {}
+            }
+            changed.await;
+        }
+    }
+
+    fn within_rate(&self, entry: &Entry<C>) -> bool {
+        let Some(rate) = entry.spec.policy.rate else {
+            return true;
+        };
+        let now = Instant::now();
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates
+            .entry(entry.slot)
+            .or_insert_with(|| Bucket::new(rate, now))
+            .take(now)
+    }
+
+    async fn run(
+        &self,
+        entry: &Entry<C>,
+        handler: FunctionHandler<C>,
+        body: &[u8],
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Vec<u8>, CallFailure> {
+        let most = match self.wiring.side {
+            Side::Server => self.wiring.limits.payload_from_server,
+            Side::Client => self.wiring.limits.payload_from_client,
+        };
+        let most = entry
+            .spec
+            .policy
+            .max_payload
+            .map_or(most, |own| own.min(most));
+        let watch = Watch::start(entry.spec.name, Instant::now());
+        let answer = handler(&self.context, body, most);
+        let mut future = match answer {
+            Answer::Now(result) => return result,
+            Answer::Later(future) => future,
+        };
+        let first = poll_once(&self.wiring, &mut future);
+        drop(watch);
+        match first {
+            Ok(Poll::Ready(result)) => return result,
+            Ok(Poll::Pending) => {}
+            Err(incident) => return Err(CallFailure::Panicked(incident)),
+        }
+        let task = self.wiring.program.spawn(async move {
+            let _permit = permit;
+            future.await
+        });
+        let cancellable = entry.spec.policy.cancellable || self.wiring.side == Side::Client;
+        let mut task = Running { task, cancellable };
+        match (&mut task.task).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => {
+                Err(CallFailure::Panicked(incident_of(&*error.into_panic())))
+            }
+            Err(_) => Err(CallFailure::Panicked(IncidentId(0))),
+        }
+    }
+}
+
+/// Polls a handler's future for the first time: inline, as if on the program's runtime.
+pub(super) fn poll_once<C, T>(
+    wiring: &Wiring<C>,
+    future: &mut Pin<Box<dyn Future<Output = T> + Send>>,
+) -> Result<Poll<T>, IncidentId> {
+    let _entered = wiring.program.enter();
+    // Whoever gets it next polls it again at once, so nobody needs to be woken.
+    let mut cx = Context::from_waker(Waker::noop());
+    guarded(|| future.as_mut().poll(&mut cx))
+}
+
+/// Runs an asynchronous event handler: its first step here, the rest on the program's runtime.
+pub(crate) fn run_event_handler<C>(
+    wiring: &Wiring<C>,
+    mut future: HandlerFuture<()>,
+    remote: &'static str,
+) {
+    let watch = Watch::start(remote, Instant::now());
+    let first = poll_once(wiring, &mut future);
+    drop(watch);
+    match first {
+        Ok(Poll::Ready(Ok(()))) | Err(_) => {}
+        Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
+        Ok(Poll::Pending) => {
+            wiring.program.spawn(async move {
+                if let Err(error) = future.await {
+                    tracing::warn!(remote, %error, "event handler failed");
+                }
+            });
+        }
+    }
+}
+
+/// A handler on the program's runtime; dropped when nobody waits for it any more.
+struct Running<T> {
+    task: tokio::task::JoinHandle<T>,
+    cancellable: bool,
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        if self.cancellable {
+            self.task.abort();
+        }
+    }
+}
+
+/// Names the remote whose handler keeps the network thread for long.
+pub(super) struct Watch {
+    remote: &'static str,
+    since: Instant,
+}
+
+impl Watch {
+    pub(super) fn start(remote: &'static str, since: Instant) -> Self {
+        Self { remote, since }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let took = self.since.elapsed();
+        if took > SLOW_HANDLER {
+            tracing::warn!(
+                remote = self.remote,
+                ?took,
+                "a handler blocked the network thread: make it async, or use an inbox"
+            );
+        }
+    }
+}
+
+/// One of the peer's calls under way.
+struct Place(Arc<Link>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn refuse(mut send: Writer, mut recv: Reader, code: CallCode) {
+    send.set_code(code);
+    recv.set_code(code);
+}
+
+/// What the caller is told.
+enum Verdict {
+    Ok(Vec<u8>),
+    Failed(String),
+    System {
+        code: CallCode,
+        incident: u64,
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Verdict {
+    fn system(code: CallCode) -> Self {
+        let retry_after = (code == CallCode::RATE_LIMITED).then_some(Duration::from_secs(1));
+        Self::System {
+            code,
+            incident: 0,
+            retry_after,
+        }
+    }
+
+    fn of(result: Result<Vec<u8>, CallFailure>) -> Self {
+        let incident = |code, IncidentId(incident)| Self::System {
+            code,
+            incident,
+            retry_after: None,
+        };
+        match result {
+            Ok(body) => Self::Ok(body),
+            Err(CallFailure::Handler(error)) => match error.message() {
+                Some(message) => Self::Failed(message.into()),
+                None => {
+                    let id = IncidentId::fresh();
+                    tracing::error!(incident = %id, %error, "function handler failed");
+                    incident(CallCode::HANDLER_INTERNAL, id)
+                }
+            },
+            Err(CallFailure::Panicked(id)) => incident(CallCode::PANICKED, id),
+            Err(CallFailure::Undecodable(error)) => {
+                tracing::debug!(%error, "the arguments of a call do not decode");
+                Self::system(CallCode::REQUEST_MALFORMED)
+            }
+            Err(CallFailure::Unencodable(EncodeError::TooLarge { size, limit })) => {
+                tracing::error!(size, limit, "a result is larger than allowed");
+                Self::system(CallCode::RESPONSE_TOO_LARGE)
+            }
+            Err(CallFailure::Unencodable(error)) => {
+                tracing::error!(%error, "a result cannot be encoded");
+                Self::system(CallCode::RESPONSE_ENCODE)
+            }
+        }
+    }
+
+    fn into_reply(self, barrier: u64) -> Bytes {
+        let reply = match self {
+            Self::Ok(body) => {
+                let mut reply = BytesMut::from(Bytes::from(body));
+                put_in_front(&mut reply, MAX_REPLY_HEADER, |len, out| {
+                    put_ok_header(barrier, len, out)
+                });
+                return reply.freeze();
+            }
+            Self::Failed(message) => Reply::Failed { barrier, message },
+            Self::System {
+                code,
+                incident,
+                retry_after,
+            } => Reply::System {
+                barrier,
+                code,
+                incident,
+                retry_after,
+            },
+        };
+        let mut out = BytesMut::with_capacity(64);
+        reply.encode(&mut out);
+        out.freeze()
+    }
+}
+
+/// A handler on the network thread that takes longer delays everyone.
+const SLOW_HANDLER: Duration = Duration::from_millis(10);

@@ -1,0 +1,81 @@
+//! Sockets: bound with room for a burst, dual-stack where that is asked for.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, TokioRuntime};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A UDP socket on `address`; `[::]` takes IPv4 as well.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // The default differs between systems.
+        socket.set_only_v6(false)?;
+    }
+    ask_for_buffers(&socket);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// An endpoint for clients that connect to an address like `peer`; call it on a network thread.
+pub(crate) fn local_endpoint(peer: SocketAddr, alone: bool) -> io::Result<Endpoint> {
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let mut config = EndpointConfig::default();
+    if alone {
+        config.cid_generator(|| Box::new(NoConnectionIds));
+    }
+    Endpoint::new(config, None, bind(any)?, Arc::new(TokioRuntime))
+}
+
+/// For one connection on a socket: no id is needed to tell it from others, and every packet that it
+/// receives is eight bytes smaller.
+struct NoConnectionIds;
+
+impl ConnectionIdGenerator for NoConnectionIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&[])
+    }
+
+    fn cid_len(&self) -> usize {
+        0
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+fn ask_for_buffers(socket: &Socket) {
+    static SAID: Once = Once::new();
+    // Best effort: the system may allow less, and says so only when it is asked.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    let got = socket.recv_buffer_size().unwrap_or(0);
+    if got < ENOUGH {
+        SAID.call_once(|| {
+            tracing::warn!(
+                asked = BUFFER,
+                got,
+                "the system limits UDP buffers, bursts may be lost: raise net.core.rmem_max and net.core.wmem_max"
+            );
+        });
+    }
+}
+
+/// A burst from a thousand players fits.
+const BUFFER: usize = 8 * 1024 * 1024;
+/// Below this a burst from a hundred does not.
+const ENOUGH: usize = 400 * 1024;

@@ -1,0 +1,98 @@
+//! How QUIC is set up: the knobs that differ from quinn's defaults, and why.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{
+    AckFrequencyConfig, ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+    congestion::CubicConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+
+use crate::{
+    config::{Limits, Timeouts},
+    link::DATAGRAM_QUEUE,
+    session::Side,
+};
+
+pub(crate) fn server_config(
+    crypto: QuicServerConfig,
+    limits: &Limits,
+    timeouts: &Timeouts,
+) -> ServerConfig {
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport(Side::Server, limits, timeouts)))
+        .max_incoming(MAX_INCOMING)
+        // Without 0-RTT nothing legitimate waits behind a first packet.
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(16 * 1024 * 1024);
+    config
+}
+
+pub(crate) fn client_config(
+    crypto: QuicClientConfig,
+    limits: &Limits,
+    timeouts: &Timeouts,
+) -> ClientConfig {
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(Side::Client, limits, timeouts)));
+    config
+}
+
+fn transport(side: Side, limits: &Limits, timeouts: &Timeouts) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    // What one hostile peer can make this side hold: its windows, and no more.
+    let (bidi, window, stream_window, datagrams) = match side {
+        Side::Server => (BIDI_FROM_CLIENT, 1024 * 1024, 256 * 1024, 64 * 1024),
+        Side::Client => (BIDI_FROM_SERVER, 4 * 1024 * 1024, 1024 * 1024, 256 * 1024),
+    };
+    let stream_window = stream_window.max(2 * largest_inbound(side, limits));
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
+        .receive_window(VarInt::from_u32(window.max(stream_window)))
+        .stream_receive_window(VarInt::from_u32(stream_window))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(Some(datagrams))
+        // quinn's own megabyte is seconds of stale positions.
+        .datagram_send_buffer_size(DATAGRAM_QUEUE)
+        // Many short streams go out in the order they were written.
+        .send_fairness(false)
+        .max_idle_timeout(IdleTimeout::try_from(timeouts.idle).ok())
+        // Before the first sample a lost packet of the handshake costs three of these.
+        .initial_rtt(Duration::from_millis(100));
+    if side == Side::Client {
+        config.keep_alive_interval(Some(timeouts.keep_alive));
+    }
+    // A lone event that is lost waits for the peer's acknowledgement delay on top: 5 ms instead of 25.
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.max_ack_delay(Some(Duration::from_millis(5)));
+    config.ack_frequency_config(Some(acknowledgements));
+    // A game connection hardly ever fills its window, and so never grows it.
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(INITIAL_WINDOW);
+    config.congestion_controller_factory(Arc::new(congestion));
+    config
+}
+
+/// The largest message that this side accepts; its window must hold it.
+fn largest_inbound(side: Side, limits: &Limits) -> u32 {
+    let bytes = match side {
+        Side::Server => limits.payload_from_client,
+        Side::Client => limits.payload_from_server,
+    };
+    u32::try_from(bytes).unwrap_or(u32::MAX / 4)
+}
+
+/// The client's calls: 7/8 of these are usable at any time, which is more than it may have under way.
+const BIDI_FROM_CLIENT: u32 = 96;
+/// The server's calls likewise.
+const BIDI_FROM_SERVER: u32 = 80;
+/// Lanes, and unordered events in flight.
+const UNI_STREAMS: u32 = 64;
+/// What QUIC keeps for a peer until it is acknowledged.
+const SEND_WINDOW: u64 = 512 * 1024;
+/// 32 packets: a join snapshot, or a tenth of a second of a busy game over a long way.
+const INITIAL_WINDOW: u64 = 32 * 1200;
+/// First packets that wait for the accept loop; beyond that they are dropped.
+const MAX_INCOMING: usize = 2048;

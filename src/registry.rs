@@ -1,0 +1,496 @@
+//! The registry: names to remotes to erased handlers.
+//!
+//! One registry serves one `Server` or one `Client`. It is generic over the context `C` that handlers
+//! get beside their arguments, and knows nothing about connections, threads or time. Whoever needs to
+//! know that it changed passes a callback.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::{
+    handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
+    remote::{Declaration, RemoteKind, Spec, sealed::Declared},
+    wire::remote::{Announcement, RemoteInfo},
+};
+
+pub(crate) struct Registry<C> {
+    table: ArcSwap<Table<C>>,
+    /// Serialises writers, and holds what the server announced and nobody here has declared yet.
+    announced: Mutex<Announced>,
+    /// The server hands out ids; a client learns them.
+    assigns_ids: bool,
+    /// Counts handlers that came and remotes that were bound: held events look at it.
+    generation: AtomicU64,
+    changed: OnceLock<Box<dyn Fn(Change) + Send + Sync>>,
+}
+
+/// What happened to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A handler was added, or a remote was bound to its id.
+    Listening,
+    /// A remote was declared.
+    Declared,
+}
+
+/// What a client has heard of the server's remotes.
+#[derive(Default)]
+struct Announced {
+    by_name: HashMap<String, Announcement>,
+    ids: HashSet<u32>,
+}
+
+struct Table<C> {
+    entries: Vec<Arc<Entry<C>>>,
+    by_hash: HashMap<u64, Vec<u32>, BuildHasherDefault<Prehashed>>,
+    /// Clients only: the slot of each id.
+    by_id: Vec<Option<u32>>,
+}
+
+/// One remote of a registry: its declaration, its id on the wire, and its handlers.
+pub(crate) struct Entry<C> {
+    pub(crate) spec: Spec,
+    pub(crate) declaration: Declaration,
+    /// Name, kind and signature, as the other side is told them.
+    pub(crate) info: RemoteInfo,
+    pub(crate) slot: u32,
+    /// 0 until the server has named one.
+    id: AtomicU32,
+    /// Clients only: what the server declares under this name, where that differs.
+    theirs: OnceLock<RemoteInfo>,
+    listeners: ArcSwap<Vec<Arc<Listener<C>>>>,
+    function: ArcSwapOption<Function<C>>,
+}
+
+struct Function<C>(FunctionHandler<C>);
+
+struct Listener<C> {
+    number: u64,
+    once: bool,
+    taken: AtomicBool,
+    call: EventHandler<C>,
+}
+
+impl<C: 'static> Registry<C> {
+    pub(crate) fn new(assigns_ids: bool) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table {
+                entries: Vec::new(),
+                by_hash: HashMap::default(),
+                by_id: Vec::new(),
+            }),
+            announced: Mutex::default(),
+            assigns_ids,
+            generation: AtomicU64::new(0),
+            changed: OnceLock::new(),
+        }
+    }
+
+    /// Sets who hears of changes; only the first call counts.
+    pub(crate) fn on_change(&self, callback: impl Fn(Change) + Send + Sync + 'static) {
+        let _ = self.changed.set(Box::new(callback));
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.load().entries.len()
+    }
+
+    /// The entry of a remote, made on first use.
+    pub(crate) fn entry(
+        &self,
+        remote: &(impl Declared + ?Sized),
+    ) -> Result<Arc<Entry<C>>, DeclareError> {
+        match self.find(remote.spec()) {
+            Some(entry)
+                if entry.declaration.types == remote.types()
+                    && entry.declaration.kind == remote.kind_of() =>
+            {
+                Ok(entry)
+            }
+            Some(entry) => entry.check(&remote.declaration()),
+            None => self.declare(remote.declaration()),
+        }
+    }
+
+    fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
+        let table = self.table.load();
+        let slots = table.by_hash.get(&spec.hash)?;
+        slots
+            .iter()
+            .map(|&slot| &table.entries[slot as usize])
+            .find(|entry| entry.spec.name == spec.name)
+            .cloned()
+    }
+
+    fn declare(&self, declaration: Declaration) -> Result<Arc<Entry<C>>, DeclareError> {
+        // Tracing a type runs the program's `Deserialize`: not under the lock.
+        let shape = (declaration.shape)().unwrap_or_default();
+        let info = RemoteInfo::new(declaration.spec.name, declaration.kind, &shape)
+            .expect("names are checked when a remote is made, and shapes are cut");
+        let entry = {
+            let announced = self.write();
+            if let Some(entry) = self.find(&declaration.spec) {
+                return entry.check(&declaration);
+            }
+            let table = self.table.load_full();
+            if table.entries.len() >= crate::wire::MAX_REMOTES {
+                return Err(DeclareError::TooMany);
+            }
+            let slot = table.entries.len() as u32;
+            let entry = Arc::new(Entry {
+                spec: declaration.spec,
+                info,
+                slot,
+                id: AtomicU32::new(if self.assigns_ids { slot + 1 } else { 0 }),
+                theirs: OnceLock::new(),
+                listeners: ArcSwap::default(),
+                function: ArcSwapOption::empty(),
+                declaration,
+            });
+            let mut table = Table {
+                entries: table.entries.clone(),
+                by_hash: table.by_hash.clone(),
+                by_id: table.by_id.clone(),
+            };
+            table.entries.push(entry.clone());
+            table.by_hash.entry(entry.spec.hash).or_default().push(slot);
+            if let Some(announcement) = announced.by_name.get(entry.spec.name) {
+                entry.bind(announcement, &mut table.by_id);
+            }
+            self.table.store(Arc::new(table));
+            entry
+        };
+        self.tell(Change::Declared);
+        Ok(entry)
+    }
+
+    /// Takes note of the remotes that the server has, and of their ids.
+    ///
+    /// False if one of them takes an id or a name that is taken.
+    pub(crate) fn announce(&self, news: impl IntoIterator<Item = Announcement>) -> bool {
+        let mut fresh = true;
+        {
+            let mut announced = self.write();
+            let table = self.table.load_full();
+            let mut by_id = table.by_id.clone();
+            for one in news {
+                let name = one.remote.name();
+                if announced.by_name.contains_key(name) || !announced.ids.insert(one.id) {
+                    fresh = false;
+                    continue;
+                }
+                if let Some(entry) = table.entries.iter().find(|entry| entry.spec.name == name) {
+                    entry.bind(&one, &mut by_id);
+                }
+                announced.by_name.insert(name.into(), one);
+            }
+            let (entries, by_hash) = (table.entries.clone(), table.by_hash.clone());
+            self.table.store(Arc::new(Table {
+                entries,
+                by_hash,
+                by_id,
+            }));
+        }
+        self.tell(Change::Listening);
+        fresh
+    }
+
+    /// The entry that carries `id` on the wire, if this side has declared it.
+    pub(crate) fn by_id(&self, id: u32) -> Option<Arc<Entry<C>>> {
+        let table = self.table.load();
+        let slot = match self.assigns_ids {
+            true => id.checked_sub(1)?,
+            false => (*table.by_id.get(id as usize)?)?,
+        };
+        table.entries.get(slot as usize).cloned()
+    }
+
+    /// Everything declared here, in the order of its slots.
+    pub(crate) fn infos(&self) -> Vec<RemoteInfo> {
+        self.table
+            .load()
+            .entries
+            .iter()
+            .map(|entry| entry.info.clone())
+            .collect()
+    }
+
+    /// Everything declared here, by name.
+    pub(crate) fn by_name(&self) -> HashMap<&'static str, Arc<Entry<C>>> {
+        let table = self.table.load();
+        table
+            .entries
+            .iter()
+            .map(|entry| (entry.spec.name, entry.clone()))
+            .collect()
+    }
+
+    /// On the server: the remotes from slot `from` on, with their ids.
+    pub(crate) fn announcements(&self, from: u32) -> Vec<Announcement> {
+        let table = self.table.load();
+        let new = table.entries.iter().skip(from as usize);
+        new.map(|entry| Announcement {
+            id: entry.slot + 1,
+            remote: entry.info.clone(),
+        })
+        .collect()
+    }
+
+    pub(crate) fn listen(&self, entry: &Entry<C>, once: bool, call: EventHandler<C>) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let listener = Arc::new(Listener {
+            number,
+            once,
+            taken: AtomicBool::new(false),
+            call,
+        });
+        entry.listeners.rcu(|listeners| {
+            let mut listeners = Vec::clone(listeners);
+            listeners.push(listener.clone());
+            listeners
+        });
+        self.tell(Change::Listening);
+        number
+    }
+
+    /// Sets the one handler of a function; the last one set is the one that runs (R50).
+    pub(crate) fn answer(&self, entry: &Entry<C>, handler: Option<FunctionHandler<C>>) {
+        entry
+            .function
+            .store(handler.map(|handler| Arc::new(Function(handler))));
+        self.tell(Change::Listening);
+    }
+
+    /// Drops all handlers, and with them whatever they captured.
+    pub(crate) fn clear(&self) {
+        let table = self.table.load_full();
+        for entry in &table.entries {
+            entry.listeners.store(Arc::default());
+            entry.function.store(None);
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(changed) = self.changed.get() {
+            changed(change);
+        }
+    }
+
+    fn write(&self) -> MutexGuard<'_, Announced> {
+        self.announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Entry<C> {
+    /// The id on the wire, if the server has named one and means the same by the name.
+    pub(crate) fn id(&self) -> Option<u32> {
+        match self.id.load(Ordering::Acquire) {
+            0 => None,
+            id => Some(id),
+        }
+    }
+
+    /// What the server declares under this name, where that differs from what is declared here.
+    pub(crate) fn theirs(&self) -> Option<&RemoteInfo> {
+        self.theirs.get()
+    }
+
+    /// Whether the other side means something else by this name.
+    pub(crate) fn differs(&self, theirs: &RemoteInfo) -> bool {
+        let unchecked = theirs.shape().is_empty() || self.info.shape().is_empty();
+        theirs.kind() != self.info.kind() || (!unchecked && theirs.shape() != self.info.shape())
+    }
+
+    fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
+        let Announcement { id, remote } = announcement;
+        if self.differs(remote) {
+            tracing::warn!(
+                remote = self.spec.name,
+                ours = describe(&self.info),
+                theirs = describe(remote),
+                "the server declares this remote differently: it cannot be used"
+            );
+            let _ = self.theirs.set(remote.clone());
+        }
+        let at = *id as usize;
+        if by_id.len() <= at {
+            by_id.resize(at + 1, None);
+        }
+        by_id[at] = Some(self.slot);
+        self.id.store(*id, Ordering::Release);
+    }
+
+    fn check(self: Arc<Self>, declaration: &Declaration) -> Result<Arc<Self>, DeclareError> {
+        let name = self.spec.name;
+        if self.declaration.kind != declaration.kind {
+            let (declared, requested) = (self.declaration.kind, declaration.kind);
+            return Err(DeclareError::Kind {
+                name,
+                declared,
+                requested,
+            });
+        }
+        if self.declaration.types != declaration.types {
+            let requested = (declaration.shape)().unwrap_or_default();
+            return Err(DeclareError::Types {
+                name,
+                declared: self.info.shape().into(),
+                requested,
+            });
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn function(&self) -> Option<FunctionHandler<C>> {
+        self.function
+            .load()
+            .as_ref()
+            .map(|function| function.0.clone())
+    }
+
+    pub(crate) fn forget(&self, number: u64) {
+        self.listeners.rcu(|listeners| {
+            let keep = |listener: &&Arc<Listener<C>>| listener.number != number;
+            listeners.iter().filter(keep).cloned().collect::<Vec<_>>()
+        });
+    }
+
+    pub(crate) fn listens(&self, number: u64) -> bool {
+        self.listeners
+            .load()
+            .iter()
+            .any(|listener| listener.number == number && !listener.taken.load(Ordering::Acquire))
+    }
+
+    /// Gives an event to every handler. Futures that are not ready are left in `pending`.
+    pub(crate) fn dispatch(
+        &self,
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
+        let listeners = self.listeners.load();
+        let mut result = Dispatch::Unheard;
+        for listener in listeners.iter() {
+            if listener.once {
+                if listener.taken.swap(true, Ordering::AcqRel) {
+                    continue;
+                }
+                // Disconnected before it runs, so that it may connect itself again (R90).
+                self.forget(listener.number);
+            }
+            let heard = match (listener.call)(context, payload) {
+                Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
+                Heard::Ran(Err(error)) => {
+                    tracing::warn!(remote = self.spec.name, %error, "event handler failed");
+                    Dispatch::Dispatched
+                }
+                Heard::Pending(future) => {
+                    pending.push(future);
+                    Dispatch::Dispatched
+                }
+                Heard::Full => Dispatch::InboxFull,
+                Heard::Nobody => Dispatch::Unheard,
+                Heard::Undecodable(error) => {
+                    tracing::debug!(remote = self.spec.name, %error, "event does not decode");
+                    Dispatch::Undecodable
+                }
+            };
+            result = result.max(heard);
+        }
+        result
+    }
+}
+
+/// Kind and shape in words, for reports of a mismatch.
+pub(crate) fn describe(info: &RemoteInfo) -> String {
+    match info.shape() {
+        "" => info.kind().to_string(),
+        shape => format!("{} of {shape}", info.kind()),
+    }
+}
+
+/// What became of an event; the best that any handler made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dispatch {
+    Unheard,
+    Undecodable,
+    InboxFull,
+    Dispatched,
+}
+
+/// A remote was declared in two ways in one program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeclareError {
+    /// The name already belongs to a remote of another kind.
+    #[error(
+        "remote {name:?} is declared as a {declared} and used as a {requested}: give one of them another name"
+    )]
+    Kind {
+        /// The remote's name.
+        name: &'static str,
+        /// The kind it was first declared with.
+        declared: RemoteKind,
+        /// The kind it was used with now.
+        requested: RemoteKind,
+    },
+    /// The name already belongs to a remote with other types.
+    #[error(
+        "remote {name:?} is declared with {declared} and used with {requested}: give one of them another name"
+    )]
+    Types {
+        /// The remote's name.
+        name: &'static str,
+        /// The shape it was first declared with.
+        declared: String,
+        /// The shape it was used with now.
+        requested: String,
+    },
+    /// There are already 4096 remotes.
+    #[error("a server has at most 4096 remotes: send the varying part as an argument")]
+    TooMany,
+}
+
+impl<C> fmt::Debug for Registry<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("remotes", &self.table.load().entries.len())
+            .finish()
+    }
+}
+
+/// Names are hashed when they are declared.
+#[derive(Default, Clone)]
+struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only u64 keys are hashed");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

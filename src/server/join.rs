@@ -1,0 +1,415 @@
+//! Joining: from a handshake to a player among the others, and back out.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    future::Future,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ServerInner;
+use crate::{
+    handler::{guarded, incident_of, sealed::Resolved},
+    link::{Link, driver::Driver, hub::Hub, run_event_handler},
+    player::Player,
+    session::Held,
+    wire::{
+        self, PROTOCOL_VERSION,
+        code::CloseCode,
+        hello::{Answer, Hello, HelloError, Limits, Refused, Welcome},
+    },
+};
+
+/// Somebody who wants to join.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct JoinRequest {
+    /// The name it asks for; checked for length and control characters, nothing else.
+    pub name: String,
+    /// The token it brought; empty if none. Hidden from `Debug`.
+    pub token: Token,
+    /// Where it connects from; proven to receive packets there.
+    pub address: SocketAddr,
+}
+
+/// Secret bytes that a client brings to be let in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Bytes);
+
+impl Token {
+    /// The bytes themselves.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token({} bytes)", self.0.len())
+    }
+}
+
+/// What authentication grants.
+pub struct Admission {
+    name: Option<String>,
+    profile: Arc<dyn Any + Send + Sync>,
+}
+
+impl Admission {
+    /// Lets the player in under the name it asked for.
+    pub fn new() -> Self {
+        Self {
+            name: None,
+            profile: Arc::new(()),
+        }
+    }
+
+    /// Gives the player another name than it asked for.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Attaches what is known of the player, for [`Player::profile`].
+    pub fn profile<T: Any + Send + Sync>(mut self, profile: T) -> Self {
+        self.profile = Arc::new(profile);
+        self
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why authentication refuses a player; the client gets it as a typed error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The token is missing, wrong or expired.
+    BadToken,
+    /// The player may not play here, for this reason.
+    Banned {
+        /// A text for the player, cut to 256 bytes.
+        reason: String,
+    },
+    /// Another reason.
+    Other {
+        /// A text for the player, cut to 256 bytes.
+        reason: String,
+    },
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Self::Other {
+            reason: reason.into(),
+        }
+    }
+}
+
+pub(super) type Authenticate = Box<
+    dyn Fn(JoinRequest) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// A refusal on its way to the client.
+struct No {
+    code: CloseCode,
+    detail: String,
+}
+
+impl No {
+    fn because(code: CloseCode) -> Self {
+        Self {
+            code,
+            detail: String::new(),
+        }
+    }
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadToken => Self::because(CloseCode::BAD_TOKEN),
+            Refusal::Banned { reason } => Self {
+                code: CloseCode::BANNED,
+                detail: reason,
+            },
+            Refusal::Other { reason } => Self {
+                code: CloseCode::REFUSED,
+                detail: reason,
+            },
+        }
+    }
+}
+
+/// Takes a connection from its first packet to its end; one task, on the connection's thread.
+pub(super) async fn serve(server: Arc<ServerInner>, connecting: quinn::Connecting, hub: Arc<Hub>) {
+    let deadline = Instant::now() + server.wiring.timeouts.join;
+    let joining = server.joining();
+    let connection = match timeout_at(deadline, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+        Err(_) => return tracing::debug!("a handshake took too long"),
+    };
+    let Some(_address) = server.count_address(connection.remote_address().ip()) else {
+        return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
+    };
+    if connection
+        .max_datagram_size()
+        .is_none_or(|most| most < wire::MAX_DATAGRAM)
+    {
+        return close(&connection, CloseCode::PROTOCOL_VIOLATION);
+    }
+    let hello = timeout_at(deadline, hello(&connection)).await;
+    let (send, hello) = match hello {
+        Ok(Ok((send, Ok(hello)))) => (send, hello),
+        Ok(Ok((send, Err(error)))) => {
+            let code = CloseCode::from(&error);
+            return match error {
+                HelloError::Version { .. } => refuse(&connection, send, No::because(code)).await,
+                HelloError::Malformed(_) => close(&connection, code),
+            };
+        }
+        Ok(Err(code)) => return close(&connection, code),
+        Err(_) => return close(&connection, CloseCode::JOIN_TIMEOUT),
+    };
+    let admission = tokio::select! {
+        admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
+        // It need not be asked for when it has already gone.
+        _ = connection.closed() => return,
+    };
+    let admission = match admission {
+        Ok(Ok(admission)) => admission,
+        Ok(Err(no)) => return refuse(&connection, send, no).await,
+        Err(_) => return refuse(&connection, send, No::because(CloseCode::JOIN_TIMEOUT)).await,
+    };
+    let Some(seat) = server.take_seat() else {
+        let full = No {
+            code: CloseCode::FULL,
+            detail: format!("all {} places are taken", server.wiring.limits.max_players),
+        };
+        return refuse(&connection, send, full).await;
+    };
+    drop(joining);
+    play(server, connection, hub, send, hello, admission, deadline).await;
+    drop(seat);
+}
+
+async fn hello(
+    connection: &Connection,
+) -> Result<(SendStream, Result<Hello, HelloError>), CloseCode> {
+    let gone = |_| CloseCode::NONE;
+    let (send, mut recv): (SendStream, RecvStream) = connection.accept_bi().await.map_err(gone)?;
+    let bytes = recv
+        .read_to_end(wire::MAX_HELLO_BYTES + wire::varint::MAX_LEN)
+        .await;
+    let bytes = bytes.map_err(|error| match error {
+        quinn::ReadToEndError::TooLong => CloseCode::TOO_LARGE,
+        quinn::ReadToEndError::Read(quinn::ReadError::Reset(_)) => CloseCode::PROTOCOL_VIOLATION,
+        quinn::ReadToEndError::Read(_) => CloseCode::NONE,
+    })?;
+    Ok((send, Hello::decode(bytes.into())))
+}
+
+async fn admit(
+    server: &Arc<ServerInner>,
+    connection: &Connection,
+    hello: &Hello,
+) -> Result<Admission, No> {
+    let mut admission = match &server.authenticate {
+        None => Admission::new(),
+        Some(authenticate) => {
+            let request = JoinRequest {
+                name: hello.name.clone(),
+                token: Token(hello.token.clone()),
+                address: connection.remote_address(),
+            };
+            let hook =
+                guarded(|| authenticate(request)).map_err(|_| No::because(CloseCode::INTERNAL))?;
+            // On the program's runtime: the hook may ask a database, and must not stall the network.
+            let mut task = AbortOnDrop(server.wiring.program.spawn(hook));
+            match (&mut task.0).await {
+                Ok(verdict) => verdict?,
+                Err(error) => {
+                    if error.is_panic() {
+                        incident_of(&*error.into_panic());
+                    }
+                    return Err(No::because(CloseCode::INTERNAL));
+                }
+            }
+        }
+    };
+    let name = admission.name.get_or_insert_with(|| hello.name.clone());
+    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        let detail =
+            format!("a name has at most {MAX_NAME_CHARS} characters and no control characters");
+        return Err(No {
+            code: CloseCode::BAD_NAME,
+            detail,
+        });
+    }
+    Ok(admission)
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn play(
+    server: Arc<ServerInner>,
+    connection: Connection,
+    hub: Arc<Hub>,
+    mut send: SendStream,
+    hello: Hello,
+    admission: Admission,
+    deadline: Instant,
+) {
+    let wiring = &server.wiring;
+    let limits = &wiring.limits;
+    let id = server.next_player();
+    let name = admission.name.unwrap_or_default();
+    let name = if name.is_empty() {
+        format!("Player{id}")
+    } else {
+        name
+    };
+
+    let thread = hub.thread();
+    let link = Link::new(
+        id,
+        connection.clone(),
+        Some(hub),
+        thread,
+        limits,
+        wiring.flush,
+    );
+    let remotes = wiring.registry.announcements(0);
+    link.set_announced(remotes.last().map_or(0, |last| last.id));
+    link.set_mismatches(mismatches(&server, &hello, &name));
+    let bytes = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
+    let welcome = Answer::Welcome(Welcome {
+        player_id: id,
+        name: name.clone(),
+        remotes,
+        limits: Limits {
+            max_event_payload: bytes(limits.payload_from_client),
+            max_call_payload: bytes(limits.payload_from_client),
+            calls_in_flight: bytes(limits.calls_running + limits.calls_queued),
+        },
+        settings: server.settings.clone(),
+    });
+    let welcome = match welcome.encode() {
+        Ok(welcome) => welcome,
+        Err(error) => {
+            tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
+            return refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+        }
+    };
+    let held = Held::new(limits.held_bytes);
+    let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
+    server.enter(&player);
+    tracing::debug!(?player, "joined");
+    for hook in server.added() {
+        // Up to the first point at which it waits, it is over before the player's events begin.
+        match guarded(|| hook(player.clone())) {
+            Ok(Resolved::Now(Ok(()))) | Err(_) => {}
+            Ok(Resolved::Now(Err(error))) => tracing::warn!(%error, "on_player_added failed"),
+            Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
+        }
+    }
+    link.activate();
+    // Last, so that a client that has joined takes part in everything.
+    match timeout_at(deadline, send.write_all(&welcome)).await {
+        Ok(Ok(())) => _ = send.finish(),
+        // The connection is gone, which its task will find.
+        Ok(Err(_)) => {}
+        Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
+    }
+    let reason = Driver::new(wiring.clone(), player.clone(), link)
+        .run()
+        .await;
+    tracing::debug!(?player, %reason, "left");
+    for hook in server.removing() {
+        let _ = guarded(|| hook(player.clone(), reason.clone()));
+    }
+    server.leave(&player);
+}
+
+/// What this client declares differently; each is reported once, and only those remotes fail.
+fn mismatches(
+    server: &ServerInner,
+    hello: &Hello,
+    player: &str,
+) -> HashMap<u32, wire::remote::RemoteInfo> {
+    let ours = server.wiring.registry.by_name();
+    let mut found = HashMap::new();
+    for theirs in &hello.remotes {
+        let Some(entry) = ours.get(theirs.name()) else {
+            continue;
+        };
+        if entry.differs(theirs) {
+            tracing::warn!(
+                player,
+                remote = entry.spec.name,
+                ours = crate::registry::describe(&entry.info),
+                theirs = crate::registry::describe(theirs),
+                "a client declares this remote differently: it cannot be used"
+            );
+            found.insert(entry.slot + 1, theirs.clone());
+        }
+    }
+    found
+}
+
+/// Tells the client why it is not let in, and waits until it knows.
+async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
+    let No { code, detail } = no;
+    tracing::debug!(%code, detail, "a player was refused");
+    let answer = Answer::Refused(Refused {
+        code,
+        detail,
+        protocol: PROTOCOL_VERSION,
+    });
+    if let Ok(bytes) = answer.encode() {
+        let told = pin!(async {
+            if send.write_all(&bytes).await.is_ok() {
+                let _ = send.finish();
+                connection.closed().await;
+            }
+        });
+        let _ = timeout(REFUSAL_GRACE, told).await;
+    }
+    close(connection, code);
+}
+
+fn close(connection: &Connection, code: CloseCode) {
+    connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
+}
+
+/// The client has read a refusal well before this, or never will.
+const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+/// Long enough for any name that fits above a head.
+const MAX_NAME_CHARS: usize = 64;

@@ -1,0 +1,410 @@
+//! The server: one authority, many players.
+
+mod accept;
+mod builder;
+mod events;
+mod functions;
+pub(crate) mod join;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, task::AbortHandle};
+
+use self::join::Authenticate;
+pub use self::{
+    builder::{ServerBuilder, StartError},
+    functions::Gather,
+};
+use crate::{
+    handler::{Outcome, sealed::Resolved},
+    invocation::{block_on, may_not_block},
+    link::{Wiring, hub::Hub, reason::DisconnectReason},
+    network::Network,
+    player::{Player, PlayerId},
+    registry::DeclareError,
+    remote::Remote,
+    tls::{Identity, Pin},
+    wire::code::CloseCode,
+};
+
+/// A running server.
+///
+/// A cheap handle: clones are the same server, and it stops when the last one is dropped. Every method
+/// takes `&self` and none blocks, except those that say so.
+///
+/// ```
+/// use farfire::{RemoteEvent, Server, tls::Identity};
+///
+/// pub const CHAT: RemoteEvent<String> = RemoteEvent::new("Chat");
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::self_signed(["localhost"])?;
+/// let server = Server::builder("127.0.0.1:0", identity).remotes(&[&CHAT]).start()?;
+/// server.on_server_event(&CHAT, |player, line| {
+///     if line.len() <= 200 {
+///         let _ = player.server().fire_all_clients(&CHAT, &format!("{player}: {line}"));
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<ServerInner>,
+    /// Held by the handles that keep the server running.
+    _alive: Option<Arc<StopOnDrop>>,
+}
+
+struct StopOnDrop(Arc<ServerInner>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let server = self.0.clone();
+        // Without blocking: whoever wants to wait calls `shutdown`.
+        self.0
+            .network
+            .runtime(0)
+            .spawn(async move { server.stop().await });
+    }
+}
+
+pub(crate) struct ServerInner {
+    wiring: Arc<Wiring<Player>>,
+    network: Network,
+    /// One per network thread.
+    hubs: Vec<Arc<Hub>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    endpoint: quinn::Endpoint,
+    address: SocketAddr,
+    pin: Pin,
+    settings: Vec<(String, String)>,
+    authenticate: Option<Authenticate>,
+    hooks: Mutex<Hooks>,
+    players: Mutex<BTreeMap<u64, Player>>,
+    /// Notified when a player has left.
+    departures: Notify,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Handshakes and joins under way.
+    joining: AtomicUsize,
+    /// Places taken, by players and by those about to be.
+    seats: AtomicUsize,
+    last_player: AtomicU64,
+    next_thread: AtomicUsize,
+    stopping: AtomicBool,
+    stopped: AtomicBool,
+}
+
+pub(crate) type AddedHook = Arc<dyn Fn(Player) -> Resolved<()> + Send + Sync>;
+pub(crate) type RemovingHook = Arc<dyn Fn(Player, DisconnectReason) + Send + Sync>;
+
+#[derive(Default)]
+struct Hooks {
+    added: Vec<AddedHook>,
+    removing: Vec<RemovingHook>,
+}
+
+pub(crate) fn added_hook<T: Outcome<(), M>, M>(
+    hook: impl Fn(Player) -> T + Send + Sync + 'static,
+) -> AddedHook {
+    Arc::new(move |player| hook(player).resolve())
+}
+
+impl Server {
+    /// Starts to describe a server on `address`, such as `"[::]:4433"`, that proves itself with `identity`.
+    pub fn builder(address: impl Into<String>, identity: Identity) -> ServerBuilder {
+        ServerBuilder::new(address.into(), identity)
+    }
+
+    fn new(inner: Arc<ServerInner>) -> Self {
+        let alive = Arc::new(StopOnDrop(inner.clone()));
+        Self {
+            inner,
+            _alive: Some(alive),
+        }
+    }
+
+    /// A handle that does not keep the server running.
+    pub(crate) fn passing(inner: Arc<ServerInner>) -> Self {
+        Self {
+            inner,
+            _alive: None,
+        }
+    }
+
+    /// The address it listens on, with the port that was found if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.address
+    }
+
+    /// The pin of its identity, which clients trust it by.
+    pub fn pin(&self) -> Pin {
+        self.inner.pin
+    }
+
+    /// Declares a remote now, and tells the clients that are connected (R4).
+    ///
+    /// Using a remote declares it as well; declaring early only makes it known early.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclareError`] if the name is taken by a remote of another kind or with other types.
+    pub fn declare(&self, remote: &dyn Remote) -> Result<(), DeclareError> {
+        self.inner.wiring.registry.entry(remote).map(drop)
+    }
+
+    /// Runs `hook` for each player that joins from now on, before anything of that player's is
+    /// dispatched (R98).
+    ///
+    /// It is not told of players who are here already; to miss nobody, set it on the
+    /// [builder](ServerBuilder::on_player_added). The player takes part in broadcasts as soon as it has
+    /// returned, or waits for the first time if it is asynchronous; events fired in it are the first
+    /// that the client sees.
+    pub fn on_player_added<T, M>(&self, hook: impl Fn(Player) -> T + Send + Sync + 'static)
+    where
+        T: Outcome<(), M>,
+    {
+        self.inner.hooks().added.push(added_hook(hook));
+    }
+
+    /// Runs `hook` once for each player that leaves; the player is still readable (R99).
+    pub fn on_player_removing(
+        &self,
+        hook: impl Fn(Player, DisconnectReason) + Send + Sync + 'static,
+    ) {
+        self.inner.hooks().removing.push(Arc::new(hook));
+    }
+
+    /// The players connected now, in the order they joined (R105).
+    pub fn players(&self) -> Vec<Player> {
+        self.inner.players().values().cloned().collect()
+    }
+
+    /// The player with this id, if it is connected.
+    pub fn player(&self, id: PlayerId) -> Option<Player> {
+        self.inner.players().get(&id.0).cloned()
+    }
+
+    /// How many players may be connected at a time (R101).
+    pub fn max_players(&self) -> usize {
+        self.inner.wiring.limits.max_players
+    }
+
+    /// Removes a player; see [`Player::kick`].
+    pub fn kick(&self, player: &Player, message: impl AsRef<str>) {
+        player.kick(message);
+    }
+
+    /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.
+    pub fn flush(&self) {
+        self.inner.hubs.iter().for_each(|hub| hub.flush());
+    }
+
+    /// What the server carries at this moment.
+    pub fn stats(&self) -> ServerStats {
+        ServerStats {
+            players: self.inner.players().len(),
+            joining: self.inner.joining.load(Ordering::Relaxed),
+            remotes: self.inner.wiring.registry.len(),
+        }
+    }
+
+    /// Stops the server: no more joins, every player is sent what was fired to it and then told.
+    ///
+    /// Returns when all are gone, at the latest after the `leave` timeout and a little; then all
+    /// handlers are dropped. Doing it twice is harmless.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half way, the server goes on stopping.
+    pub async fn shutdown(&self) {
+        let server = self.inner.clone();
+        let stopping = self
+            .inner
+            .network
+            .runtime(0)
+            .spawn(async move { server.stop().await });
+        let _ = stopping.await;
+    }
+
+    /// The same for a program without a runtime.
+    ///
+    /// On a thread of a runtime, which it would stall, it only starts the shutdown.
+    pub fn shutdown_blocking(&self) {
+        let server = self.inner.clone();
+        let stopping = self
+            .inner
+            .network
+            .runtime(0)
+            .spawn(async move { server.stop().await });
+        if !may_not_block() {
+            let _ = block_on(stopping);
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.inner.address)
+            .field("players", &self.inner.players().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server carries at one moment; per player, see [`Player::stats`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Players connected.
+    pub players: usize,
+    /// Handshakes and joins under way.
+    pub joining: usize,
+    /// Remotes declared.
+    pub remotes: usize,
+}
+
+impl ServerInner {
+    fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn added(&self) -> Vec<AddedHook> {
+        self.hooks().added.clone()
+    }
+
+    fn removing(&self) -> Vec<RemovingHook> {
+        self.hooks().removing.clone()
+    }
+
+    fn players(&self) -> MutexGuard<'_, BTreeMap<u64, Player>> {
+        self.players.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_player(&self) -> u64 {
+        self.last_player.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn enter(&self, player: &Player) {
+        self.players().insert(player.id().0, player.clone());
+        if self.stopping.load(Ordering::Acquire) {
+            player.link().finish(CloseCode::SHUTDOWN, "", true);
+        }
+    }
+
+    fn leave(&self, player: &Player) {
+        self.players().remove(&player.id().0);
+        self.departures.notify_waiters();
+    }
+
+    /// Counts a join under way until the guard is dropped.
+    fn joining(self: &Arc<Self>) -> Counted {
+        self.joining.fetch_add(1, Ordering::AcqRel);
+        Counted {
+            server: self.clone(),
+            what: What::Joining,
+        }
+    }
+
+    /// Takes one of the places, if there is one.
+    fn take_seat(self: &Arc<Self>) -> Option<Counted> {
+        let most = self.wiring.limits.max_players;
+        let take = |taken| (taken < most).then_some(taken + 1);
+        self.seats
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .ok()?;
+        Some(Counted {
+            server: self.clone(),
+            what: What::Seat,
+        })
+    }
+
+    /// Counts a connection from `address`, unless there are too many.
+    fn count_address(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_insert(0);
+        if *count >= self.wiring.limits.connections_per_address {
+            return None;
+        }
+        *count += 1;
+        Some(Counted {
+            server: self.clone(),
+            what: What::Address(address),
+        })
+    }
+
+    async fn stop(self: Arc<Self>) {
+        self.stopping.store(true, Ordering::Release);
+        for player in self.players().values() {
+            player.link().finish(CloseCode::SHUTDOWN, "", true);
+        }
+        let patience = self.wiring.timeouts.leave + STOP_SLACK;
+        let _ = tokio::time::timeout(patience, self.emptied()).await;
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.endpoint
+            .close(CloseCode::SHUTDOWN.as_u32().into(), b"");
+        // The last packets are still to leave.
+        let _ = tokio::time::timeout(STOP_SLACK, self.endpoint.wait_idle()).await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(AbortHandle::abort);
+        self.wiring.registry.clear();
+        *self.hooks() = Hooks::default();
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let departure = self.departures.notified();
+            if self.players().is_empty() {
+                return;
+            }
+            departure.await;
+        }
+    }
+}
+
+/// Something counted that ends when this is dropped.
+struct Counted {
+    server: Arc<ServerInner>,
+    what: What,
+}
+
+enum What {
+    Joining,
+    Seat,
+    Address(IpAddr),
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        match self.what {
+            What::Joining => _ = self.server.joining.fetch_sub(1, Ordering::AcqRel),
+            What::Seat => _ = self.server.seats.fetch_sub(1, Ordering::AcqRel),
+            What::Address(address) => {
+                let addresses = &self.server.addresses;
+                let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(count) = addresses.get_mut(&address) {
+                    *count -= 1;
+                    if *count == 0 {
+                        addresses.remove(&address);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What stopping takes beside the players' own time.
+const STOP_SLACK: Duration = Duration::from_millis(500);

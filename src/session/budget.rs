@@ -1,0 +1,126 @@
+//! Budgets: token buckets and the count of offences.
+//!
+//! Knows nothing about what is being counted; time is an argument.
+
+use std::time::{Duration, Instant};
+
+use crate::config::Rate;
+
+/// A token bucket: `rate.burst` tokens at most, `rate.per_second` come back.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    rate: Rate,
+    /// In millionths of a token, so that slow rates do not lose what comes back between two looks.
+    micro_tokens: u64,
+    looked: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+        Self {
+            rate,
+            micro_tokens: u64::from(rate.burst) * MICRO,
+            looked: now,
+        }
+    }
+
+    /// Takes one token, if there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.micro_tokens < MICRO {
+            self.refill(now);
+        }
+        if self.micro_tokens < MICRO {
+            return false;
+        }
+        self.micro_tokens -= MICRO;
+        true
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let micros = now.saturating_duration_since(self.looked).as_micros() as u64;
+        // One token a second is one micro-token a microsecond.
+        let back = micros.saturating_mul(u64::from(self.rate.per_second));
+        if back == 0 {
+            return;
+        }
+        self.looked = now;
+        let full = u64::from(self.rate.burst) * MICRO;
+        self.micro_tokens = self.micro_tokens.saturating_add(back).min(full);
+    }
+}
+
+/// Counts offences in a window of one minute.
+#[derive(Debug)]
+pub(crate) struct Offences {
+    allowed: u32,
+    count: u32,
+    since: Instant,
+}
+
+impl Offences {
+    pub(crate) fn new(allowed: u32, now: Instant) -> Self {
+        Self {
+            allowed,
+            count: 0,
+            since: now,
+        }
+    }
+
+    /// Counts one more; true if that is one too many.
+    pub(crate) fn one_too_many(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            self.since = now;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count > self.allowed
+    }
+}
+
+const MICRO: u64 = 1_000_000;
+const WINDOW: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_its_burst_and_refills_at_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::per_second(10).burst(3), start);
+        let taken = (0..5).filter(|_| bucket.take(start)).count();
+        assert_eq!(taken, 3);
+        let later = start + Duration::from_millis(250);
+        let taken = (0..5).filter(|_| bucket.take(later)).count();
+        assert_eq!(taken, 2);
+    }
+
+    #[test]
+    fn a_slow_rate_loses_nothing_between_looks() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::per_second(1).burst(1), start);
+        assert!(bucket.take(start));
+        let taken = (1..=3_000)
+            .filter(|ms| bucket.take(start + Duration::from_millis(*ms)))
+            .count();
+        assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing() {
+        let start = Instant::now() + Duration::from_secs(10);
+        let mut bucket = Bucket::new(Rate::per_second(1000).burst(1), start);
+        assert!(bucket.take(start));
+        assert!(!bucket.take(start - Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn offences_are_forgiven_after_a_minute() {
+        let start = Instant::now();
+        let mut offences = Offences::new(2, start);
+        assert!(!offences.one_too_many(start));
+        assert!(!offences.one_too_many(start));
+        assert!(offences.one_too_many(start));
+        assert!(!offences.one_too_many(start + WINDOW));
+    }
+}

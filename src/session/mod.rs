@@ -1,0 +1,584 @@
+//! The session: what the bytes of one peer mean, and what they may cost.
+//!
+//! A machine: bytes and time go in, [`Arrival`]s and [`Violation`]s come out. It counts, bounds and
+//! orders; it knows nothing about sockets, tasks, handlers or clocks.
+
+pub(crate) mod budget;
+pub(crate) mod ledger;
+pub(crate) mod outbox;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use self::{
+    budget::{Bucket, Offences},
+    ledger::{DropCause, Ledger, RemoteLedger},
+};
+use crate::{
+    config::{Limits, Rate},
+    remote::{KeyOf, RemoteKind},
+    wire::{
+        self,
+        code::CloseCode,
+        control::Control,
+        datagram::DatagramEvents,
+        frame::{Deframer, FrameError},
+        read::Malformed,
+        sequence::{DuplicateWindow, Freshness},
+    },
+};
+
+/// Which end of a connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Server,
+    Client,
+}
+
+/// What the session has to know of a remote to receive its events.
+#[derive(Clone)]
+pub(crate) struct Meta {
+    pub(crate) name: &'static str,
+    pub(crate) kind: RemoteKind,
+    pub(crate) max_payload: Option<usize>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) latest_wins: bool,
+    pub(crate) key: Option<KeyOf>,
+    /// The peer means something else by the name.
+    pub(crate) mismatch: bool,
+}
+
+/// Where the session looks remotes up.
+pub(crate) trait Directory {
+    /// What is known of `id`, if it is bound here.
+    fn meta(&self, id: u32) -> Option<Meta>;
+    /// Whether the peer can know `id` at all: a server has told its clients of all that it has.
+    fn exists(&self, id: u32) -> bool;
+}
+
+/// Something that a peer sent and that may now be acted upon.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Event(Event),
+    Control(Control),
+}
+
+/// An event within its budgets.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) id: u32,
+    pub(crate) payload: Bytes,
+    pub(crate) reliable: bool,
+}
+
+/// Bytes that one connection keeps waiting in early queues and inboxes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: AtomicUsize,
+    limit: usize,
+}
+
+impl Held {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    /// Takes room for `bytes` more, if there is.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let most = self.limit.saturating_sub(bytes);
+        let fits = |now: usize| (bytes <= self.limit && now <= most).then_some(now + bytes);
+        self.bytes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
+            .is_ok()
+    }
+
+    /// Takes back what was given back a moment ago, whether or not somebody else was quicker.
+    fn retake(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+pub(crate) struct Session {
+    side: Side,
+    lanes: Vec<Lane>,
+    remotes: HashMap<u32, Inbound>,
+    ledger: Arc<Ledger>,
+    events: Bucket,
+    unreliable: Bucket,
+    offences: Offences,
+    early_events: usize,
+    held: Arc<Held>,
+    max_payload: usize,
+    /// Default-lane events that are done with: what a barrier is held against.
+    passed: u64,
+}
+
+struct Lane {
+    deframer: Deframer,
+    is_default: bool,
+}
+
+/// The receiving side of one remote.
+struct Inbound {
+    meta: Option<Meta>,
+    ledger: Arc<RemoteLedger>,
+    window: DuplicateWindow,
+    latest: HashMap<u64, u32>,
+    rate: Option<Bucket>,
+    early: VecDeque<Bytes>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        side: Side,
+        limits: &Limits,
+        ledger: Arc<Ledger>,
+        held: Arc<Held>,
+        now: Instant,
+    ) -> Self {
+        let max_payload = match side {
+            Side::Server => limits.payload_from_client,
+            Side::Client => limits.payload_from_server,
+        };
+        Self {
+            side,
+            lanes: Vec::new(),
+            remotes: HashMap::new(),
+            ledger,
+            events: Bucket::new(limits.events, now),
+            unreliable: Bucket::new(limits.unreliable_events, now),
+            offences: Offences::new(limits.offences_per_minute, now),
+            early_events: limits.early_events,
+            held,
+            max_payload,
+            passed: 0,
+        }
+    }
+
+    /// The peer opened a lane; an empty name is the default lane.
+    pub(crate) fn open_lane(&mut self, name: &str) -> Result<LaneKey, Violation> {
+        let is_default = name.is_empty();
+        if is_default && self.lanes.iter().any(|lane| lane.is_default) {
+            return Err(Violation::SecondDefaultLane);
+        }
+        if self.lanes.len() >= wire::MAX_LANES {
+            return Err(Violation::TooManyLanes);
+        }
+        self.lanes.push(Lane {
+            deframer: Deframer::new(self.max_payload),
+            is_default,
+        });
+        Ok(LaneKey(self.lanes.len() - 1))
+    }
+
+    /// Bytes of a lane arrived.
+    pub(crate) fn lane_bytes(&mut self, lane: LaneKey, bytes: Bytes) {
+        self.lanes[lane.0].deframer.push(bytes);
+    }
+
+    /// The peer ended a lane.
+    pub(crate) fn lane_finished(&self, lane: LaneKey) -> Result<(), Violation> {
+        match self.lanes[lane.0].deframer.is_clean() {
+            true => Ok(()),
+            false => Err(Violation::Malformed(wire::read::ENDS_EARLY)),
+        }
+    }
+
+    /// The next thing on a lane that is within its budgets.
+    pub(crate) fn next_on_lane(
+        &mut self,
+        lane: LaneKey,
+        directory: &impl Directory,
+        now: Instant,
+    ) -> Result<Option<Arrival>, Violation> {
+        loop {
+            let Lane {
+                deframer,
+                is_default,
+            } = &mut self.lanes[lane.0];
+            let is_default = *is_default;
+            let Some(frame) = deframer.next()? else {
+                return Ok(None);
+            };
+            if frame.remote == wire::CONTROL_ID {
+                if !is_default {
+                    return Err(Violation::ControlOffLane);
+                }
+                return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
+            }
+            // Whatever becomes of it, a call behind it must not wait for it.
+            self.passed += u64::from(is_default);
+            if let Some(event) = self.reliable(frame.remote, frame.payload, directory, now)? {
+                return Ok(Some(Arrival::Event(event)));
+            }
+        }
+    }
+
+    /// An event arrived on a stream of its own.
+    pub(crate) fn unordered(
+        &mut self,
+        id: u32,
+        payload: Bytes,
+        directory: &impl Directory,
+        now: Instant,
+    ) -> Result<Option<Event>, Violation> {
+        if payload.len() > self.max_payload {
+            return Err(Violation::TooLarge);
+        }
+        self.reliable(id, payload, directory, now)
+    }
+
+    fn reliable(
+        &mut self,
+        id: u32,
+        payload: Bytes,
+        directory: &impl Directory,
+        now: Instant,
+    ) -> Result<Option<Event>, Violation> {
+        let side = self.side;
+        let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
+        inbound.ledger.receive();
+        if side == Side::Server && !self.events.take(now) {
+            return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
+        }
+        let Some(meta) = &inbound.meta else {
+            return Ok(Some(Event {
+                id,
+                payload,
+                reliable: true,
+            }));
+        };
+        if meta.kind != RemoteKind::Event {
+            return Err(Violation::WrongKind);
+        }
+        if meta.mismatch {
+            return self
+                .refuse(id, DropCause::SignatureMismatch, now)
+                .map(|()| None);
+        }
+        if meta.max_payload.is_some_and(|most| payload.len() > most) {
+            return Err(Violation::TooLarge);
+        }
+        if inbound.rate.as_mut().is_some_and(|rate| !rate.take(now)) {
+            return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
+        }
+        Ok(Some(Event {
+            id,
+            payload,
+            reliable: true,
+        }))
+    }
+
+    /// The events of a datagram; call [`next_unreliable`](Self::next_unreliable) until it is empty.
+    pub(crate) fn datagram(&self, datagram: Bytes) -> DatagramEvents {
+        DatagramEvents::new(datagram)
+    }
+
+    /// The next event of a datagram that is within its budgets and not late.
+    pub(crate) fn next_unreliable(
+        &mut self,
+        events: &mut DatagramEvents,
+        directory: &impl Directory,
+        now: Instant,
+    ) -> Result<Option<Event>, Violation> {
+        for event in events {
+            let event = event?;
+            let id = event.remote;
+            if id == wire::CONTROL_ID {
+                return Err(Violation::ControlOffLane);
+            }
+            let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
+            inbound.ledger.receive();
+            let fresh = inbound.window.accept(event.sequence);
+            let over = self.side == Side::Server && !self.unreliable.take(now);
+            let cause = match (&inbound.meta, fresh) {
+                _ if over => Some(DropCause::RateLimit),
+                (_, Freshness::Duplicate) => Some(DropCause::Duplicate),
+                // Outside the window it cannot be told from a duplicate.
+                (_, Freshness::TooOld) => Some(DropCause::Stale),
+                (None, _) => Some(DropCause::Unannounced),
+                (Some(meta), _) if meta.kind != RemoteKind::Unreliable => {
+                    return Err(Violation::WrongKind);
+                }
+                (Some(meta), _) if meta.mismatch => Some(DropCause::SignatureMismatch),
+                (Some(meta), Freshness::Late) if meta.latest_wins => Some(DropCause::Stale),
+                (Some(_), _) => None,
+            };
+            let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
+            let cause = cause.or_else(|| {
+                let over = inbound.rate.as_mut().is_some_and(|rate| !rate.take(now));
+                over.then_some(DropCause::RateLimit)
+            });
+            match cause {
+                Some(cause) => self.refuse(id, cause, now)?,
+                None => {
+                    return Ok(Some(Event {
+                        id,
+                        payload: event.payload,
+                        reliable: false,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an earlier event of this remote still waits for a handler.
+    pub(crate) fn is_held(&self, id: u32) -> bool {
+        self.remotes
+            .get(&id)
+            .is_some_and(|inbound| !inbound.early.is_empty())
+    }
+
+    /// The remotes that have events waiting for a handler.
+    pub(crate) fn held(&self) -> Vec<u32> {
+        let held = self
+            .remotes
+            .iter()
+            .filter(|(_, inbound)| !inbound.early.is_empty());
+        held.map(|(id, _)| *id).collect()
+    }
+
+    /// Keeps an event for the first handler; the newest is dropped when there is no room (R30-R36).
+    pub(crate) fn hold(&mut self, event: &Event, now: Instant) -> Result<(), Violation> {
+        let size = event.payload.len() + HELD_OVERHEAD;
+        let Some(inbound) = self.remotes.get_mut(&event.id) else {
+            return Ok(());
+        };
+        if inbound.early.len() >= self.early_events || !self.held.take(size) {
+            return self.refuse(event.id, DropCause::EarlyFull, now);
+        }
+        // A copy: a slice would keep the whole packet it came in alive.
+        inbound
+            .early
+            .push_back(Bytes::copy_from_slice(&event.payload));
+        inbound.ledger.hold();
+        Ok(())
+    }
+
+    /// Takes back the oldest event that waits for a handler of `id`.
+    pub(crate) fn release(&mut self, id: u32) -> Option<Event> {
+        let inbound = self.remotes.get_mut(&id)?;
+        let payload = inbound.early.pop_front()?;
+        inbound.ledger.release();
+        self.held.give_back(payload.len() + HELD_OVERHEAD);
+        Some(Event {
+            id,
+            payload,
+            reliable: true,
+        })
+    }
+
+    /// Puts an event back that [`release`](Self::release) gave and nobody took.
+    pub(crate) fn put_back(&mut self, event: Event) {
+        if let Some(inbound) = self.remotes.get_mut(&event.id) {
+            self.held.retake(event.payload.len() + HELD_OVERHEAD);
+            inbound.ledger.hold();
+            inbound.early.push_front(event.payload);
+        }
+    }
+
+    /// Counts an event that was given to a handler or inbox.
+    pub(crate) fn dispatched(&self, id: u32) {
+        if let Some(inbound) = self.remotes.get(&id) {
+            inbound.ledger.dispatch();
+        }
+    }
+
+    /// Counts an event that goes no further, and the offence where the peer is to blame.
+    pub(crate) fn refuse(
+        &mut self,
+        id: u32,
+        cause: DropCause,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        let Some(inbound) = self.remotes.get(&id) else {
+            return Ok(());
+        };
+        let count = inbound.ledger.refuse(cause);
+        if count.is_power_of_two() {
+            let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
+            match cause {
+                DropCause::EarlyFull | DropCause::Unheard | DropCause::InboxFull => {
+                    tracing::warn!(
+                        remote,
+                        id,
+                        ?cause,
+                        count,
+                        "events dropped; is a handler missing?"
+                    );
+                }
+                _ => tracing::debug!(remote, id, ?cause, count, "events dropped"),
+            }
+        }
+        let is_offence = matches!(cause, DropCause::RateLimit | DropCause::Undecodable);
+        if self.side == Side::Server && is_offence && self.offences.one_too_many(now) {
+            return Err(Violation::TooManyOffences);
+        }
+        Ok(())
+    }
+
+    /// Looks remotes up again that were unknown, after the directory changed.
+    pub(crate) fn look_up_again(&mut self, directory: &impl Directory, now: Instant) {
+        for (id, inbound) in &mut self.remotes {
+            if inbound.meta.is_none() {
+                inbound.learn(directory.meta(*id), now);
+                if let Some(meta) = &inbound.meta {
+                    self.ledger.remote(*id, meta.name);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn max_payload(&self) -> usize {
+        self.max_payload
+    }
+
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+}
+
+fn inbound<'a>(
+    remotes: &'a mut HashMap<u32, Inbound>,
+    ledger: &Ledger,
+    id: u32,
+    directory: &impl Directory,
+    now: Instant,
+) -> Result<&'a mut Inbound, Violation> {
+    use std::collections::hash_map::Entry;
+    match remotes.entry(id) {
+        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Vacant(entry) => {
+            if !directory.exists(id) || id as usize > wire::MAX_REMOTES {
+                return Err(Violation::UnknownRemote);
+            }
+            let meta = directory.meta(id);
+            let name = meta.as_ref().map_or("", |meta| meta.name);
+            let mut inbound = Inbound {
+                meta: None,
+                ledger: ledger.remote(id, name),
+                window: DuplicateWindow::default(),
+                latest: HashMap::new(),
+                rate: None,
+                early: VecDeque::new(),
+            };
+            inbound.learn(meta, now);
+            Ok(entry.insert(inbound))
+        }
+    }
+}
+
+impl Inbound {
+    fn learn(&mut self, meta: Option<Meta>, now: Instant) {
+        self.rate = meta
+            .as_ref()
+            .and_then(|meta| meta.rate)
+            .map(|rate| Bucket::new(rate, now));
+        self.meta = meta;
+    }
+
+    /// For `latest_by`: whether a newer event with the same key has already arrived.
+    fn stale_by_key(&mut self, payload: &[u8], sequence: u32) -> Option<DropCause> {
+        let key = self.meta.as_ref()?.key.as_ref()?(payload)?;
+        if self.latest.len() >= MAX_KEYS && !self.latest.contains_key(&key) {
+            self.latest.clear();
+        }
+        let newest = self.latest.entry(key).or_insert(sequence);
+        if (sequence.wrapping_sub(*newest) as i32) < 0 {
+            return Some(DropCause::Stale);
+        }
+        *newest = sequence;
+        None
+    }
+}
+
+/// Names a lane that the peer opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneKey(usize);
+
+/// What a peer did that ends its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("bytes that are not the protocol: {}", .0.0)]
+    Malformed(Malformed),
+    #[error("an event larger than allowed")]
+    TooLarge,
+    #[error("an id that no remote has")]
+    UnknownRemote,
+    #[error("a remote used as another kind")]
+    WrongKind,
+    #[error("a control message outside the default lane")]
+    ControlOffLane,
+    #[error("a control message that this side does not take")]
+    UnexpectedControl,
+    #[error("a second default lane")]
+    SecondDefaultLane,
+    #[error("too many lanes")]
+    TooManyLanes,
+    #[error("a barrier beyond what could have been sent")]
+    ImpossibleBarrier,
+    #[error("too many events over budget or not decodable")]
+    TooManyOffences,
+    #[error("a lane that was reset")]
+    LaneReset,
+    #[error("a default lane that ended without a goodbye, or went on after it")]
+    Goodbye,
+    #[error("a remote announced twice")]
+    AnnouncedTwice,
+}
+
+impl From<&Violation> for CloseCode {
+    fn from(violation: &Violation) -> Self {
+        match violation {
+            Violation::Malformed(_) => Self::MALFORMED,
+            Violation::TooLarge => Self::TOO_LARGE,
+            Violation::TooManyOffences => Self::RATE,
+            Violation::UnknownRemote
+            | Violation::WrongKind
+            | Violation::ControlOffLane
+            | Violation::UnexpectedControl
+            | Violation::SecondDefaultLane
+            | Violation::TooManyLanes
+            | Violation::LaneReset
+            | Violation::Goodbye
+            | Violation::AnnouncedTwice
+            | Violation::ImpossibleBarrier => Self::PROTOCOL_VIOLATION,
+        }
+    }
+}
+
+impl From<Malformed> for Violation {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<FrameError> for Violation {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Malformed(malformed) => Self::Malformed(malformed),
+            FrameError::TooLarge(_) => Self::TooLarge,
+        }
+    }
+}
+
+/// What keeping an event costs beside its bytes.
+const HELD_OVERHEAD: usize = 64;
+/// Entities that `latest_by` tells apart, per remote and connection.
+const MAX_KEYS: usize = 4096;

@@ -1,0 +1,434 @@
+//! The outbox: events accepted for one peer and not yet handed to the network.
+//!
+//! Plain memory: it knows nothing about streams, threads or time. Reliable events are appended to the
+//! buffer of their lane; unreliable ones to one small buffer in which the newest win.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::{
+    remote::{Overflow, Policy, RemoteKind},
+    session::ledger::{DropCause, Ledger, RemoteLedger},
+    wire::{
+        self,
+        control::Control,
+        datagram::{datagram_event_overhead, put_datagram_event},
+        frame::{frame_overhead, put_frame},
+        prelude::StreamPrelude,
+        remote::Announcement,
+    },
+};
+
+/// An event on its way out, encoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) id: u32,
+    pub(crate) name: &'static str,
+    pub(crate) kind: RemoteKind,
+    pub(crate) policy: &'a Policy,
+    pub(crate) payload: &'a [u8],
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    lanes: Vec<Lane>,
+    unordered: VecDeque<(u32, Bytes)>,
+    unreliable: Unreliable,
+    /// Events accepted for the default lane so far: the barrier of a call.
+    barrier: u64,
+    /// Bytes of reliable events accepted and not yet written to a stream.
+    bytes: usize,
+    limit: usize,
+    remotes: Vec<Option<Out>>,
+    ledger: Arc<Ledger>,
+    /// The highest id that the peer has been told of.
+    announced: u32,
+    closed: bool,
+}
+
+/// The sending side of one remote.
+#[derive(Debug)]
+struct Out {
+    sequence: u32,
+    ledger: Arc<RemoteLedger>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    name: &'static str,
+    buffer: BytesMut,
+    credit: usize,
+    tally: Tally,
+    /// Full pieces, before what is in `buffer`.
+    ready: VecDeque<Chunk>,
+}
+
+/// A piece of a lane, the credit that its events took, and how many of which remote are in it.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Bytes,
+    credit: usize,
+    tally: Tally,
+}
+
+impl Chunk {
+    /// Bytes that are no events, and took no credit.
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+}
+
+/// How many events of which remote, in runs; mostly there is one run, which takes no allocation.
+#[derive(Debug, Default)]
+struct Tally {
+    last: (u32, u64),
+    before: Vec<(u32, u64)>,
+}
+
+impl Tally {
+    fn add(&mut self, id: u32) {
+        if self.last.0 != id {
+            if self.last.1 > 0 {
+                self.before.push(self.last);
+            }
+            self.last = (id, 0);
+        }
+        self.last.1 += 1;
+    }
+
+    fn runs(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.before
+            .iter()
+            .copied()
+            .chain([self.last])
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(limit: usize, unreliable_limit: usize, ledger: Arc<Ledger>) -> Self {
+        Self {
+            lanes: vec![Lane::default()],
+            unordered: VecDeque::new(),
+            unreliable: Unreliable {
+                limit: unreliable_limit,
+                ..Unreliable::default()
+            },
+            barrier: 0,
+            bytes: 0,
+            limit,
+            remotes: Vec::new(),
+            ledger,
+            announced: 0,
+            closed: false,
+        }
+    }
+
+    /// Takes an event, or says why not; what is not taken is not counted.
+    pub(crate) fn push(&mut self, event: &Outgoing<'_>) -> Result<(), PushError> {
+        self.push_within(event, self.limit)
+    }
+
+    /// The same for an event that was accepted for everyone: this player may be behind by more.
+    pub(crate) fn push_broadcast(&mut self, event: &Outgoing<'_>) -> Result<(), PushError> {
+        self.push_within(event, self.limit * BROADCAST_FACTOR)
+    }
+
+    fn push_within(&mut self, event: &Outgoing<'_>, limit: usize) -> Result<(), PushError> {
+        if self.closed {
+            return Err(PushError::Closed);
+        }
+        if event.kind == RemoteKind::Unreliable {
+            self.push_unreliable(event);
+            return Ok(());
+        }
+        let size = event.payload.len() + frame_overhead(event.id, event.payload.len());
+        // A message larger than the whole outbox may go alone, or it could never go at all.
+        if self.bytes > 0 && self.bytes + size > limit {
+            return Err(PushError::Full {
+                queued: self.bytes,
+                limit,
+                disconnect: event.policy.overflow == Overflow::Disconnect,
+            });
+        }
+        self.bytes += size;
+        self.remote(event.id, event.name).ledger.accept();
+        if event.policy.unordered {
+            let mut bytes = Vec::with_capacity(size + 1);
+            StreamPrelude::Event { remote: event.id }.encode(&mut bytes);
+            bytes.extend_from_slice(event.payload);
+            // Counted as what will be written, so that the credit comes back whole.
+            self.bytes = self.bytes - size + bytes.len();
+            self.unordered.push_back((event.id, bytes.into()));
+            return Ok(());
+        }
+        let lane = self.lane(event.policy.lane);
+        if lane == 0 {
+            self.barrier += 1;
+        }
+        self.lanes[lane].push(event.id, event.payload);
+        Ok(())
+    }
+
+    fn push_unreliable(&mut self, event: &Outgoing<'_>) {
+        let out = self.remote(event.id, event.name);
+        let sequence = out.sequence;
+        out.sequence = sequence.wrapping_add(1);
+        out.ledger.accept();
+        let remotes = &self.remotes;
+        self.unreliable
+            .push(event.id, sequence, event.payload, |id| {
+                if let Some(out) = &remotes[id as usize] {
+                    out.ledger.drop_unsent(DropCause::Superseded, 1);
+                }
+            });
+    }
+
+    /// Counts an event that was accepted for this peer, and is dropped at once.
+    pub(crate) fn refuse(&mut self, event: &Outgoing<'_>, cause: DropCause) {
+        let out = self.remote(event.id, event.name);
+        out.ledger.accept();
+        out.ledger.drop_unsent(cause, 1);
+    }
+
+    /// Appends a control message to the default lane; it is outside the barrier and the credit.
+    pub(crate) fn push_control(&mut self, control: &Control) {
+        if self.closed {
+            return;
+        }
+        let mut payload = Vec::with_capacity(64);
+        control.encode(&mut payload);
+        self.lanes[0].append(wire::CONTROL_ID, &payload);
+    }
+
+    /// Tells the peer of every remote up to `id` that it has not heard of.
+    ///
+    /// `from` lists the server's remotes from a slot on; ids are slots plus one.
+    pub(crate) fn announce(&mut self, id: u32, from: impl FnOnce(u32) -> Vec<Announcement>) {
+        if id <= self.announced {
+            return;
+        }
+        for announcement in from(self.announced) {
+            self.announced = announcement.id;
+            self.push_control(&Control::Announce(announcement));
+        }
+    }
+
+    /// The peer knows of the remotes up to `id` from its welcome.
+    pub(crate) fn set_announced(&mut self, id: u32) {
+        self.announced = id;
+    }
+
+    pub(crate) fn barrier(&self) -> u64 {
+        self.barrier
+    }
+
+    /// Bytes of reliable events accepted and not yet written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes of unreliable events waiting.
+    pub(crate) fn unreliable_bytes(&self) -> usize {
+        self.unreliable.buffer.len()
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn lane_name(&self, lane: usize) -> &'static str {
+        self.lanes[lane].name
+    }
+
+    /// The next piece of a lane, taken out; it is reported with [`wrote`](Self::wrote) when it is
+    /// written.
+    pub(crate) fn take_lane(&mut self, lane: usize) -> Option<Chunk> {
+        let lane = &mut self.lanes[lane];
+        if let Some(chunk) = lane.ready.pop_front() {
+            return Some(chunk);
+        }
+        (!lane.buffer.is_empty()).then(|| lane.cut())
+    }
+
+    /// The next unordered event, taken out with its stream's whole content.
+    pub(crate) fn take_unordered(&mut self) -> Option<(u32, Bytes)> {
+        self.unordered.pop_front()
+    }
+
+    /// The next datagram of at most `limit` bytes, taken out.
+    pub(crate) fn take_datagram(&mut self, limit: usize) -> Option<Bytes> {
+        let remotes = &self.remotes;
+        self.unreliable.take(limit, |id| {
+            if let Some(out) = &remotes[id as usize] {
+                out.ledger.send(1);
+            }
+        })
+    }
+
+    /// Gives back the credit of a piece that was written, and counts its events.
+    pub(crate) fn wrote(&mut self, chunk: &Chunk) {
+        self.bytes = self.bytes.saturating_sub(chunk.credit);
+        for (id, count) in chunk.tally.runs() {
+            if let Some(Some(out)) = self.remotes.get(id as usize) {
+                out.ledger.send(count);
+            }
+        }
+    }
+
+    /// Counts one unordered event as sent.
+    pub(crate) fn wrote_unordered(&mut self, id: u32, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(Some(out)) = self.remotes.get(id as usize) {
+            out.ledger.send(1);
+        }
+    }
+
+    /// Takes no more events; what is queued can still be taken out.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Forgets what is queued: the connection is over. The ledger books it as dropped.
+    pub(crate) fn end(&mut self) {
+        self.closed = true;
+        self.lanes.truncate(1);
+        self.lanes[0] = Lane::default();
+        self.unordered = VecDeque::new();
+        self.unreliable = Unreliable::default();
+        self.bytes = 0;
+        self.ledger.end_sending();
+    }
+
+    fn lane(&mut self, name: Option<&'static str>) -> usize {
+        let Some(name) = name else { return 0 };
+        if let Some(lane) = self.lanes.iter().position(|lane| lane.name == name) {
+            return lane;
+        }
+        if self.lanes.len() >= wire::MAX_LANES {
+            // Still reliable and ordered, only not apart from the others.
+            tracing::warn!(
+                lane = name,
+                most = wire::MAX_LANES,
+                "too many lanes: using the default one"
+            );
+            return 0;
+        }
+        self.lanes.push(Lane {
+            name,
+            ..Lane::default()
+        });
+        self.lanes.len() - 1
+    }
+
+    fn remote(&mut self, id: u32, name: &'static str) -> &mut Out {
+        let at = id as usize;
+        if self.remotes.len() <= at {
+            self.remotes.resize_with(at + 1, || None);
+        }
+        let ledger = &self.ledger;
+        self.remotes[at].get_or_insert_with(|| Out {
+            sequence: 0,
+            ledger: ledger.remote(id, name),
+        })
+    }
+}
+
+impl Lane {
+    fn push(&mut self, id: u32, payload: &[u8]) {
+        self.tally.add(id);
+        self.credit += payload.len() + frame_overhead(id, payload.len());
+        self.append(id, payload);
+    }
+
+    fn cut(&mut self) -> Chunk {
+        Chunk {
+            bytes: self.buffer.split().freeze(),
+            credit: std::mem::take(&mut self.credit),
+            tally: std::mem::take(&mut self.tally),
+        }
+    }
+
+    fn append(&mut self, id: u32, payload: &[u8]) {
+        let room = frame_overhead(id, payload.len()) + payload.len();
+        if self.buffer.capacity() - self.buffer.len() < room {
+            // In steps, so that a stream of small events allocates once in hundreds.
+            self.buffer.reserve(room.max(LANE_STEP));
+        }
+        put_frame(&mut self.buffer, id, payload);
+        if self.buffer.len() >= CHUNK {
+            let chunk = self.cut();
+            self.ready.push_back(chunk);
+        }
+    }
+}
+
+/// Unreliable events in the order they were fired; the oldest give way when there is no room.
+#[derive(Debug, Default)]
+struct Unreliable {
+    buffer: BytesMut,
+    /// The remote and the framed length of each event in `buffer`.
+    events: VecDeque<(u32, usize)>,
+    limit: usize,
+}
+
+impl Unreliable {
+    fn push(&mut self, id: u32, sequence: u32, payload: &[u8], mut superseded: impl FnMut(u32)) {
+        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
+        if self.buffer.capacity() - self.buffer.len() < size {
+            self.buffer.reserve(UNRELIABLE_STEP);
+        }
+        put_datagram_event(&mut self.buffer, id, sequence, payload);
+        self.events.push_back((id, size));
+        while self.buffer.len() > self.limit && self.events.len() > 1 {
+            if let Some((id, len)) = self.events.pop_front() {
+                self.buffer.advance(len);
+                superseded(id);
+            }
+        }
+    }
+
+    fn take(&mut self, limit: usize, mut sent: impl FnMut(u32)) -> Option<Bytes> {
+        let mut total = 0;
+        while let Some((id, len)) = self.events.front().copied() {
+            if total > 0 && total + len > limit {
+                break;
+            }
+            total += len;
+            sent(id);
+            self.events.pop_front();
+        }
+        (total > 0).then(|| self.buffer.split_to(total).freeze())
+    }
+}
+
+/// Why the outbox did not take an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PushError {
+    /// There is no room; `disconnect` is the remote's policy.
+    Full {
+        queued: usize,
+        limit: usize,
+        disconnect: bool,
+    },
+    /// The connection is over, or ending.
+    Closed,
+}
+
+/// A broadcast cannot be refused for one recipient, so a recipient may fall this much further behind
+/// before it is given up as a slow consumer.
+const BROADCAST_FACTOR: usize = 4;
+/// Buffers grow by this much: a few hundred small events.
+const LANE_STEP: usize = 16 * 1024;
+/// A lane is cut into pieces of about this size, so that credit comes back while a large backlog drains.
+const CHUNK: usize = 64 * 1024;
+/// The same for unreliable events; an outbox of them is small.
+const UNRELIABLE_STEP: usize = 8 * 1024;

@@ -1,0 +1,5 @@
+//! The promises of farfire, over real QUIC on loopback: one module per promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod smoke;
+mod world;

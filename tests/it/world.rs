@@ -1,0 +1,101 @@
+//! The harness: a server and its clients in one process, over real QUIC on loopback.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use farfire::{
+    Client, ClientBuilder, Player, Server, ServerBuilder,
+    tls::{Identity, Trust},
+};
+use tokio::sync::Notify;
+
+/// A server, and how to join it.
+pub(crate) struct World {
+    pub(crate) server: Server,
+}
+
+impl World {
+    /// A server with everything at its defaults.
+    pub(crate) fn new() -> Self {
+        Self::with(|server| server)
+    }
+
+    /// A server that `describe` has the last word on.
+    pub(crate) fn with(describe: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        let identity = Identity::self_signed(["localhost"]).expect("an identity");
+        let server = describe(Server::builder("127.0.0.1:0", identity))
+            .start()
+            .expect("a server");
+        Self { server }
+    }
+
+    /// A client that has yet to connect.
+    pub(crate) fn client(&self, name: &str) -> ClientBuilder {
+        let trust = Trust::pinned([self.server.pin()]);
+        Client::builder(self.server.local_addr().to_string(), trust).name(name)
+    }
+
+    /// A client that has joined, and its player once the server counts it in broadcasts.
+    pub(crate) async fn join(&self, name: &str) -> (Client, Player) {
+        let client = self.client(name).connect().await.expect("to join");
+        let player = self.player(&client).await;
+        (client, player)
+    }
+
+    /// The server's side of a client.
+    pub(crate) async fn player(&self, client: &Client) -> Player {
+        let id = client.local_player().id;
+        self.server
+            .player(id)
+            .expect("a welcomed player is among the players")
+    }
+}
+
+/// Things that handlers note down, for the test to wait for.
+#[derive(Clone, Default)]
+pub(crate) struct Notes<T = String> {
+    inner: Arc<(Mutex<Vec<T>>, Notify)>,
+}
+
+impl<T: Clone> Notes<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Arc::new((Mutex::new(Vec::new()), Notify::new())),
+        }
+    }
+
+    pub(crate) fn push(&self, note: T) {
+        self.inner.0.lock().unwrap().push(note);
+        self.inner.1.notify_waiters();
+    }
+
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.inner.0.lock().unwrap().clone()
+    }
+
+    /// Waits until there are `count` notes, and gives all that there are.
+    pub(crate) async fn wait(&self, count: usize) -> Vec<T> {
+        within(async {
+            loop {
+                let mut news = std::pin::pin!(self.inner.1.notified());
+                news.as_mut().enable();
+                let notes = self.all();
+                if notes.len() >= count {
+                    return notes;
+                }
+                news.await;
+            }
+        })
+        .await
+    }
+}
+
+/// Fails the test when `future` takes longer than anything here should.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("to be done by now")
+}
