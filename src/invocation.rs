@@ -22,7 +22,7 @@ use crate::{
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
         reason::DisconnectReason,
     },
-    network::{self, Network},
+    network::{self, Network, clock},
     registry::{Entry, describe},
     remote::Payload,
     wire::{
@@ -159,7 +159,7 @@ impl<R: Payload> Invocation<R> {
     }
 
     async fn run(self) -> Result<R, InvokeError> {
-        let began = Instant::now();
+        let began = clock::now();
         let name = self.name;
         self.resolve(began)
             .await

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use self::{builder::ClientBuilder, connect::ConnectError};
@@ -19,7 +19,7 @@ use crate::{
     inbox::Context,
     invocation::{block_on, may_not_block},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
-    network::Network,
+    network::{Network, clock},
     player::PlayerId,
     registry::{DeclareError, describe},
     remote::Remote,
@@ -140,10 +140,7 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
-        let warning = self
-            .inner
-            .network
-            .sleep_until(Instant::now() + WAIT_WARNING);
+        let warning = self.inner.network.sleep_until(clock::now() + WAIT_WARNING);
         let mut warning = pin!(warning);
         let mut ready = pin!(self.remote_ready(remote));
         tokio::select! {
@@ -174,7 +171,7 @@ impl Client {
         let patience = self
             .inner
             .network
-            .sleep_until(Instant::now() + timeout.min(LONGEST_WAIT));
+            .sleep_until(clock::now() + timeout.min(LONGEST_WAIT));
         tokio::select! {
             biased;
             result = self.wait_for_remote(remote) => result,

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
+    network::clock,
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{
@@ -105,7 +106,7 @@ impl<C: HandlerContext> Inbound<C> {
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            Instant::now(),
+            clock::now(),
         );
         Self {
             generation: wiring.registry.generation(),
@@ -240,11 +241,11 @@ impl<C: HandlerContext> Inbound<C> {
             }
             Content::Event { remote, payload } => {
                 let known = Self::known(&self.wiring, &self.link);
-                let event =
-                    self.session
-                        .unordered(remote, payload.into(), &known, Instant::now())?;
+                let event = self
+                    .session
+                    .unordered(remote, payload.into(), &known, clock::now())?;
                 match event {
-                    Some(event) => self.offer(event, Instant::now()).map(drop),
+                    Some(event) => self.offer(event, clock::now()).map(drop),
                     None => Ok(()),
                 }
             }
@@ -259,7 +260,7 @@ impl<C: HandlerContext> Inbound<C> {
         budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let mut now = Instant::now();
+        let mut now = clock::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
@@ -302,7 +303,7 @@ impl<C: HandlerContext> Inbound<C> {
         datagram: Bytes,
         budget: &mut usize,
     ) -> Result<(), Violation> {
-        let mut now = Instant::now();
+        let mut now = clock::now();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
@@ -322,7 +323,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.generation = generation;
         let known = Self::known(&self.wiring, &self.link);
-        self.session.look_up_again(&known, Instant::now());
+        self.session.look_up_again(&known, clock::now());
         for id in self.session.held() {
             self.offer_held(id)?;
         }
@@ -332,7 +333,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// Gives held events of `id` to whoever listens now, in order. False if some are still held.
     fn offer_held(&mut self, id: u32) -> Result<bool, Violation> {
         while let Some(event) = self.session.release(id) {
-            let now = Instant::now();
+            let now = clock::now();
             let Some(entry) = self.wiring.registry.by_id(id) else {
                 self.session.put_back(event);
                 return Ok(false);

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     config::{Flush, Limits, Timeouts},
-    network,
+    network::{self, clock},
     registry::Registry,
     session::{
         Side,
@@ -157,7 +157,7 @@ impl Link {
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             data_ping: AtomicU64::new(0),
-            born: Instant::now(),
+            born: clock::now(),
         })
     }
 

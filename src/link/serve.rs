@@ -30,6 +30,7 @@ use crate::{
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
+    network::clock,
     registry::Entry,
     remote::RemoteKind,
     session::{Side, budget::Bucket},
@@ -89,7 +90,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
 
     async fn serve(&self, mut send: Writer, mut recv: Reader) {
         let timeouts = &self.wiring.timeouts;
-        let began = Instant::now();
+        let began = clock::now();
         let most = match self.wiring.side {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
@@ -210,7 +211,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         let Some(rate) = entry.spec.policy.rate else {
             return true;
         };
-        let now = Instant::now();
+        let now = clock::now();
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates
             .entry(entry.slot)
@@ -234,7 +235,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let began = Instant::now();
+        let began = clock::now();
         let answer = handler(&self.context, body, most);
         let mut future = match answer {
             Answer::Now(result) => {
@@ -292,7 +293,7 @@ pub(crate) fn run_event_handler<C>(
     mut future: HandlerFuture<()>,
     remote: &'static str,
 ) {
-    let began = Instant::now();
+    let began = clock::now();
     let first = poll_once(wiring, &mut future);
     watch(remote, began);
     match first {
@@ -324,7 +325,7 @@ impl<T> Drop for Running<T> {
 
 /// Names the remote whose handler kept the network thread for long; gives the time it is now.
 pub(super) fn watch(remote: &'static str, since: Instant) -> Instant {
-    let now = Instant::now();
+    let now = clock::now();
     let took = now.saturating_duration_since(since);
     if took > SLOW_HANDLER {
         tracing::warn!(

@@ -4,6 +4,7 @@
 //! blocks its own runtime cannot stop keep-alives, and a connection stays on one thread for life. It
 //! knows nothing about what the connections say.
 
+pub(crate) mod clock;
 mod socket;
 mod transport;
 
@@ -27,10 +28,9 @@ use tokio::{
     time::Sleep,
 };
 
-pub(crate) use self::{
-    socket::bind,
-    transport::{client_config, server_config},
-};
+pub(crate) use self::transport::{client_config, server_config};
+
+use crate::conditioner::Conditioner;
 
 /// Threads that carry connections; clones share them.
 ///
@@ -49,6 +49,9 @@ struct Inner {
     next: AtomicUsize,
     /// What clients share, by thread and by address family; made when first needed.
     endpoints: Mutex<HashMap<(usize, bool), Endpoint>>,
+    conditioner: Option<Conditioner>,
+    #[cfg(feature = "testing")]
+    simulated: Option<crate::testing::SimNet>,
 }
 
 /// One thread; it ends when this is dropped.
@@ -73,6 +76,33 @@ impl Network {
         NetworkBuilder {
             threads: 1,
             busy_poll: false,
+            conditioner: None,
+        }
+    }
+
+    /// A network whose one thread is the current runtime.
+    #[cfg(feature = "testing")]
+    pub(crate) fn simulated(net: crate::testing::SimNet, conditioner: Option<Conditioner>) -> Self {
+        let thread = || {
+            let (stop, _) = oneshot::channel();
+            // As on no network thread: wakers are the runtime's own, and reach it from anywhere.
+            Thread {
+                runtime: Handle::current(),
+                number: usize::MAX,
+                _stop: stop,
+            }
+        };
+        let inner = Inner {
+            threads: vec![thread()],
+            timer: thread(),
+            pulse: Arc::default(),
+            next: AtomicUsize::new(0),
+            endpoints: Mutex::default(),
+            conditioner,
+            simulated: Some(net),
+        };
+        Self {
+            inner: Arc::new(inner),
         }
     }
 
@@ -114,7 +144,7 @@ impl Network {
         let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         match endpoints.entry((thread, peer.is_ipv6())) {
             Entry::Occupied(endpoint) => Ok(endpoint.get().clone()),
-            Entry::Vacant(place) => Ok(place.insert(socket::local_endpoint(peer, alone)?).clone()),
+            Entry::Vacant(place) => Ok(place.insert(self.local_endpoint(peer, alone)?).clone()),
         }
     }
 
@@ -139,6 +169,7 @@ impl fmt::Debug for Network {
 pub struct NetworkBuilder {
     threads: usize,
     busy_poll: bool,
+    conditioner: Option<Conditioner>,
 }
 
 impl NetworkBuilder {
@@ -153,6 +184,12 @@ impl NetworkBuilder {
     /// It takes the wake-up of a sleeping core out of every hop, at the price of one core per thread.
     pub fn busy_poll(mut self, on: bool) -> Self {
         self.busy_poll = on;
+        self
+    }
+
+    /// What packets go through on their way to and from the sockets (default nothing).
+    pub fn conditioner(mut self, conditioner: &Conditioner) -> Self {
+        self.conditioner = Some(conditioner.clone());
         self
     }
 
@@ -174,6 +211,9 @@ impl NetworkBuilder {
             pulse,
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
+            conditioner: self.conditioner,
+            #[cfg(feature = "testing")]
+            simulated: None,
         };
         Ok(Network {
             inner: Arc::new(inner),
