@@ -244,7 +244,13 @@ impl AsyncUdpSocket for ConditionedSocket {
                 let len = packet.bytes.len().min(bufs[count].len());
                 bufs[count][..len].copy_from_slice(&packet.bytes[..len]);
                 let (addr, ecn, dst_ip) = (packet.peer, packet.ecn, packet.local);
-                meta[count] = RecvMeta { addr, len, stride: len, ecn, dst_ip };
+                meta[count] = RecvMeta {
+                    addr,
+                    len,
+                    stride: len,
+                    ecn,
+                    dst_ip,
+                };
                 count += 1;
             }
             if count > 0 {

@@ -275,7 +275,7 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(false)
     }
 
-    fn control(&self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
         match control {
             Control::Announce(_) if self.wiring.side == Side::Server => {
                 return Err(Violation::UnexpectedControl);
@@ -286,10 +286,9 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
             Control::Ping { nonce } => {
-                self.link
-                    .lock()
-                    .outbox
-                    .push_control(&Control::Pong { nonce });
+                if self.session.may_ping(clock::now())? {
+                    self.link.lock().outbox.push_control(&Control::Pong { nonce });
+                }
             }
             Control::Pong { nonce } => self.link.pong(nonce),
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
