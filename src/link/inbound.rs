@@ -287,7 +287,10 @@ impl<C: HandlerContext> Inbound<C> {
             }
             Control::Ping { nonce } => {
                 if self.session.may_ping(clock::now())? {
-                    self.link.lock().outbox.push_control(&Control::Pong { nonce });
+                    self.link
+                        .lock()
+                        .outbox
+                        .push_control(&Control::Pong { nonce });
                 }
             }
             Control::Pong { nonce } => self.link.pong(nonce),

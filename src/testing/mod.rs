@@ -45,7 +45,10 @@ use quinn::{
     udp::{EcnCodepoint, RecvMeta, Transmit},
 };
 
-use crate::{Network, conditioner::Conditioner};
+use crate::{
+    Network,
+    conditioner::{ConditionedSocket, Conditioner},
+};
 
 /// A network in memory; clones are the same network.
 ///
@@ -89,6 +92,26 @@ impl SimNet {
     /// Outside a tokio runtime.
     pub fn network(&self, conditioner: Option<&Conditioner>) -> Network {
         Network::simulated(self.clone(), conditioner.cloned())
+    }
+
+    /// A socket of this network for a peer that is no farfire: tests of misbehaviour need one.
+    ///
+    /// No part of the stable interface: it names quinn's types.
+    ///
+    /// # Errors
+    ///
+    /// If the address is taken.
+    #[doc(hidden)]
+    pub fn raw_socket(
+        &self,
+        address: SocketAddr,
+        conditioner: Option<&Conditioner>,
+    ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let socket = self.bind(address)?;
+        Ok(match conditioner {
+            Some(conditioner) => Arc::new(ConditionedSocket::new(socket, conditioner.clone())),
+            None => socket,
+        })
     }
 
     pub(crate) fn bind(&self, mut address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
