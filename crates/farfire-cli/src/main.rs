@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 /// Answers a command line that is a question, or a mistake.
 fn teach(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
+    let text = format!("{}\n", error.to_string().trim_end());
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = io::stdout().write_all(text.as_bytes());
@@ -71,7 +71,10 @@ fn teach(error: &clap::Error) -> ExitCode {
             // What is wrong comes first, then hints and usage, each set off by an empty line.
             let what = text.split("\n\n").next().unwrap_or_default();
             let what = what.strip_prefix("error: ").unwrap_or(what);
-            complain(what.trim_end(), "`farfire --help` shows what there is");
+            complain(
+                what.trim_end(),
+                "`farfire --help` shows what there is, and `--help` after a command its options",
+            );
             ExitCode::from(USAGE)
         }
     }
@@ -87,10 +90,10 @@ Example:
   farfire playtest --players 4     a server and four players, each a process of its own
 
 Exit codes:
-  0         everything came as expected
-  1         something differed, or could not be run
-  2         the command line is wrong
-  130, 143  ended by Ctrl-C, by SIGTERM or SIGHUP";
+  0              everything came as expected
+  1              something differed, or could not be run
+  2              the command line is wrong
+  129, 130, 143  ended with its terminal, by Ctrl-C, by SIGTERM";
 
 /// The exit code of a wrong command line.
 const USAGE: u8 = 2;

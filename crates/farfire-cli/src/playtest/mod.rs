@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod scenario;
 mod server;
+mod signal;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -22,6 +23,7 @@ use self::{
     process::{Answer, Trouble, Troupe},
     report::{Report, RoundTrips, Row, SERVER as SERVER_LABEL, Verdict},
     scenario::{Act, CALLED, Cast, Order, Scenario, compare, names},
+    signal::Signals,
 };
 
 /// The hidden commands that start a child.
@@ -35,7 +37,7 @@ pub(crate) struct Options {
     /// How many players join, 1 to 64
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     players: u8,
-    /// Wait less between events: the same lines in a third of the time
+    /// Wait less between events: the same lines, sooner
     #[arg(long)]
     fast: bool,
     /// Print a JSON record per line, for programs
@@ -349,57 +351,6 @@ fn expected(scenario: Scenario, label: &str, cast: &Cast) -> Vec<String> {
         // It is there for one scenario; in the others it is gone, or not born.
         extra if extra == cast.extra && scenario != Scenario::Killed => Vec::new(),
         player => scenario.player_lines(player, cast),
-    }
-}
-
-/// A request to end.
-struct Signal {
-    text: &'static str,
-    /// 128 and the signal's number, as shells have it.
-    code: u8,
-}
-
-const INTERRUPTED: Signal = Signal {
-    text: "ended by Ctrl-C",
-    code: 130,
-};
-
-#[cfg(unix)]
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let interrupt = signal(SignalKind::interrupt())?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self([interrupt, terminate, signal(SignalKind::hangup())?]))
-    }
-
-    async fn next(&mut self) -> Signal {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => INTERRUPTED,
-            _ = terminate.recv() => Signal { text: "ended by SIGTERM", code: 143 },
-            _ = hangup.recv() => Signal { text: "ended with its terminal", code: 129 },
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        INTERRUPTED
     }
 }
 
