@@ -40,6 +40,8 @@ pub(super) struct Inbound<C> {
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
     pending: Vec<HandlerFuture<()>>,
+    /// Where a read puts what it got; empty between two reads.
+    chunks: [Bytes; 16],
 }
 
 /// A unidirectional stream of the peer.
@@ -116,6 +118,7 @@ impl<C: HandlerContext> Inbound<C> {
             session,
             streams: Vec::new(),
             pending: Vec::new(),
+            chunks: Default::default(),
         }
     }
 
@@ -155,9 +158,8 @@ impl<C: HandlerContext> Inbound<C> {
             {
                 return Ok(true);
             }
-            let mut chunks: [Bytes; 8] = Default::default();
             let read = {
-                let read = pin!(self.streams[at].recv.read_chunks(&mut chunks));
+                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
                 match read.poll(cx) {
                     Poll::Pending => return Ok(false),
                     Poll::Ready(read) => read,
@@ -165,8 +167,9 @@ impl<C: HandlerContext> Inbound<C> {
             };
             match read {
                 Ok(Some(count)) => {
-                    for chunk in &mut chunks[..count] {
-                        self.stream_bytes(at, std::mem::take(chunk))?;
+                    for chunk in 0..count {
+                        let chunk = std::mem::take(&mut self.chunks[chunk]);
+                        self.stream_bytes(at, chunk)?;
                     }
                 }
                 Ok(None) => {

@@ -25,6 +25,8 @@ pub(super) struct Outbound {
     lanes: Vec<Lane>,
     /// Set while the network takes no datagrams.
     retry: Option<Pin<Box<Sleep>>>,
+    /// What a write is given; what it leaves is put back into the lane's queue.
+    chunks: [Bytes; MOST_CHUNKS + 1],
 }
 
 struct Lane {
@@ -49,6 +51,7 @@ impl Outbound {
             link,
             lanes: Vec::new(),
             retry: None,
+            chunks: Default::default(),
         }
     }
 
@@ -102,7 +105,7 @@ impl Outbound {
         let mut moved = false;
         for lane in &mut self.lanes {
             while !lane.queue.is_empty() {
-                let Poll::Ready(whole) = lane.poll_write(cx)? else {
+                let Poll::Ready(whole) = lane.poll_write(cx, &mut self.chunks)? else {
                     break;
                 };
                 moved = true;
@@ -223,7 +226,11 @@ impl State {
 
 impl Lane {
     /// Writes from the queue; yields how many pieces at its front are written whole.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, WriteError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes; MOST_CHUNKS + 1],
+    ) -> Result<Poll<usize>, WriteError> {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
@@ -235,13 +242,13 @@ impl Lane {
         let LaneState::Open(writer) = &mut self.state else {
             return Ok(Poll::Pending);
         };
-        let mut chunks: [Bytes; MOST_CHUNKS + 1] = Default::default();
         let count = self.queue.len().min(chunks.len());
         for (slot, chunk) in chunks.iter_mut().zip(&self.queue) {
             *slot = chunk.bytes.clone();
         }
         let poll = pin!(writer.stream().write_chunks(&mut chunks[..count])).poll(cx);
         let Poll::Ready(written) = poll else {
+            chunks.fill(Bytes::new());
             return Ok(Poll::Pending);
         };
         let whole = written?.chunks;
@@ -249,6 +256,7 @@ impl Lane {
             (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
         {
             partly.bytes = std::mem::take(rest);
+            chunks.fill(Bytes::new());
         }
         Ok(Poll::Ready(whole))
     }
