@@ -259,13 +259,13 @@ impl<C: HandlerContext> Inbound<C> {
         let now = Instant::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
-                None => return Ok(true),
-                Some(Arrival::Event(event)) => {
-                    *budget -= 1;
-                    self.offer(event)?;
-                }
-                Some(Arrival::Control(control)) => self.control(control, notices)?,
+            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
+                return Ok(true);
+            };
+            *budget -= 1;
+            match arrival {
+                Arrival::Event(event) => self.offer(event)?,
+                Arrival::Control(control) => self.control(control, notices)?,
             }
         }
         Ok(false)
@@ -281,12 +281,7 @@ impl<C: HandlerContext> Inbound<C> {
                     return Err(Violation::AnnouncedTwice);
                 }
             }
-            Control::Ping { nonce } => {
-                self.link
-                    .lock()
-                    .outbox
-                    .push_control(&Control::Pong { nonce });
-            }
+            Control::Ping { nonce } => self.link.lock().outbox.push_pong(nonce),
             Control::Pong { nonce } => self.link.pong(nonce),
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
         }

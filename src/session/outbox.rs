@@ -205,6 +205,20 @@ impl Outbox {
         self.lanes[0].append(wire::CONTROL_ID, &payload);
     }
 
+    /// Answers a ping, or does not when there is no room: unlike the other control messages, answers
+    /// come as often as the peer likes, so they take credit as events do.
+    pub(crate) fn push_pong(&mut self, nonce: u64) {
+        let mut payload = Vec::with_capacity(16);
+        Control::Pong { nonce }.encode(&mut payload);
+        let size = payload.len() + frame_overhead(wire::CONTROL_ID, payload.len());
+        if self.closed || self.bytes + size > self.limit {
+            return;
+        }
+        self.bytes += size;
+        self.lanes[0].credit += size;
+        self.lanes[0].append(wire::CONTROL_ID, &payload);
+    }
+
     /// Tells the peer of every remote up to `id` that it has not heard of.
     ///
     /// `from` lists the server's remotes from a slot on; ids are slots plus one.
@@ -432,3 +446,20 @@ const LANE_STEP: usize = 16 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// The same for unreliable events; an outbox of them is small.
 const UNRELIABLE_STEP: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_pings_and_does_not_read_costs_no_more_than_its_outbox() {
+        let mut outbox = Outbox::new(1024, 2048, Arc::default());
+        (0..100_000).for_each(|nonce| outbox.push_pong(nonce));
+        assert!(outbox.bytes() <= 1024);
+        let chunk = outbox.take_lane(0).expect("some were answered");
+        assert!(chunk.bytes.len() <= 1024);
+        outbox.wrote(&chunk);
+        assert_eq!(outbox.bytes(), 0);
+        assert!(outbox.take_lane(0).is_none());
+    }
+}
