@@ -24,6 +24,7 @@ use self::{
 };
 use crate::{
     config::{Limits, Rate},
+    handler::guarded,
     remote::{KeyOf, RemoteKind},
     wire::{
         self,
@@ -495,7 +496,9 @@ impl Inbound {
 
     /// For `latest_by`: whether a newer event with the same key has already arrived.
     fn stale_by_key(&mut self, payload: &[u8], sequence: u32) -> Option<DropCause> {
-        let key = self.meta.as_ref()?.key.as_ref()?(payload)?;
+        let key = self.meta.as_ref()?.key.as_ref()?;
+        // It decodes, and then runs a function of the program's.
+        let key = guarded(|| key(payload)).ok()??;
         if self.latest.len() >= MAX_KEYS && !self.latest.contains_key(&key) {
             self.latest.clear();
         }
