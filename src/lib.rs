@@ -40,6 +40,7 @@
 //! | bound what a peer may cost | [`Limits`], [`Timeouts`], [`Rate`] |
 //! | see what happens | [`LinkStats`], [`RemoteStats`]; logs go to `tracing` |
 //! | choose threads | [`Network`] |
+//! | play over a bad network | [`conditioner`]; in tests also `testing`, a feature |
 //!
 //! # What is guaranteed
 //!
@@ -85,10 +86,13 @@ mod inbox;
 mod registry;
 mod session;
 // Plumbing: threads, sockets, TLS and streams.
+pub mod conditioner;
 mod fire;
 mod invocation;
 mod link;
 mod network;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
 // The front door: what programs hold.
 pub mod client;

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     config::{Flush, Limits, Timeouts},
-    network,
+    network::{self, clock},
     registry::Registry,
     session::{
         Side,
@@ -88,6 +88,8 @@ pub(crate) struct Link {
     /// What the peer declares differently from the server, by id.
     mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
     connection: quinn::Connection,
+    /// Our calls that the peer takes at a time.
+    calls_in_flight: usize,
     /// The peer's calls under way, running or not.
     serving: AtomicUsize,
     running: Arc<Semaphore>,
@@ -102,8 +104,9 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// Events must leave although no flush was asked for: a call or reply counts on them.
-    urgent: bool,
+    /// What is queued is to leave. With [`Flush::Immediate`] that is so at any time; else a flush, a
+    /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
+    due: bool,
     ending: Option<Ending>,
 }
 
@@ -123,6 +126,7 @@ impl Link {
         hub: Option<Arc<Hub>>,
         thread: usize,
         limits: &Limits,
+        calls_in_flight: usize,
         flush: Flush,
     ) -> Arc<Self> {
         let ledger = Arc::<Ledger>::default();
@@ -140,7 +144,7 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                urgent: false,
+                due: flush == Flush::Immediate,
                 ending: None,
             }),
             activity: AtomicU8::new(IDLE),
@@ -154,10 +158,11 @@ impl Link {
             ledger,
             mismatches: OnceLock::new(),
             connection,
+            calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             data_ping: AtomicU64::new(0),
-            born: Instant::now(),
+            born: clock::now(),
         })
     }
 
@@ -171,16 +176,18 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             state.outbox.announce(event.id, announce);
-            state.outbox.push(event)
+            let result = state.outbox.push(event);
+            state.due |= state.outbox.is_crowded();
+            result.map(|()| state.due)
         };
         match result {
-            Ok(()) => self.wake_to_send(),
+            Ok(due) => self.wake_to_send(due),
             Err(PushError::Full {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
             Err(_) => {}
         }
-        result
+        result.map(drop)
     }
 
     /// Tells the peer of the remotes up to `id`.
@@ -222,7 +229,7 @@ impl Link {
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.urgent = true;
+            state.due = true;
             state.calls.push_back(call);
         }
         self.wake();
@@ -233,13 +240,17 @@ impl Link {
     fn reply_barrier(&self) -> u64 {
         let mut state = self.lock();
         self.apply_log(&mut state);
-        state.urgent = true;
+        state.due = true;
         state.outbox.barrier()
     }
 
     /// Takes the broadcasts that this player has not taken yet, and has them sent.
     fn catch_up(self: &Arc<Self>) {
-        let news = self.apply_log(&mut self.lock());
+        let news = {
+            let mut state = self.lock();
+            state.due = true;
+            self.apply_log(&mut state)
+        };
         if news {
             self.wake_here();
         }
@@ -295,14 +306,20 @@ impl Link {
     }
 
     /// Has accepted events leave, at once or at the next flush.
-    fn wake_to_send(self: &Arc<Self>) {
-        if self.flush == Flush::Immediate {
+    fn wake_to_send(self: &Arc<Self>, due: bool) {
+        if due {
             self.wake();
         } else if let Some(hub) = &self.hub
             && !self.parked.swap(true, Ordering::AcqRel)
         {
             hub.park(self.clone());
         }
+    }
+
+    /// Has everything leave that was accepted.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.lock().due = true;
+        self.wake();
     }
 
     /// Has the task run soon, from whatever thread.
@@ -362,6 +379,7 @@ impl Link {
                     graceful,
                 });
             }
+            state.due = true;
             state.outbox.close();
         }
         self.wake();
@@ -462,6 +480,11 @@ impl Link {
             }
             waits
         });
+    }
+
+    /// The number of the network thread that it lives on.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
     }
 
     pub(crate) fn remote_address(&self) -> std::net::SocketAddr {

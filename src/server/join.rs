@@ -304,6 +304,7 @@ async fn play(
         Some(hub),
         thread,
         limits,
+        limits.calls_in_flight,
         wiring.flush,
     );
     let remotes = wiring.registry.announcements(0);
