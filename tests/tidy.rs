@@ -44,7 +44,6 @@ const EXCEPTIONS: &[&str] = &[
     "network/transport.rs link: the bound of the datagram queue, which the link fills",
     "player.rs server: a handler reaches the server through its player",
     "server/mod.rs quinn: holds and closes the endpoint",
-    "server/builder.rs quinn: opens the endpoint",
     "server/accept.rs quinn: accepts connections",
     "server/join.rs quinn: speaks the hello, before there is a link",
     "client/connect.rs quinn: connects and speaks the hello, before there is a link",
