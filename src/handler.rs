@@ -225,7 +225,7 @@ where
     T: Outcome<(), M>,
 {
     Arc::new(move |context, payload| {
-        let args = match codec::decode::<A>(payload) {
+        let args = match arguments::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Heard::Undecodable(error),
         };
@@ -264,7 +264,7 @@ where
     T: Outcome<R, M>,
 {
     Arc::new(move |context, payload, limit| {
-        let args = match codec::decode::<A>(payload) {
+        let args = match arguments::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Answer::Now(Err(CallFailure::Undecodable(error))),
         };
@@ -292,6 +292,15 @@ fn encode_result<R: Payload>(
     Ok(body)
 }
 
+/// Decodes what a peer sent. `Deserialize` is the program's code, and so may panic.
+pub(crate) fn arguments<A: Payload>(payload: &[u8]) -> Result<A, PayloadError> {
+    guarded(|| codec::decode(payload)).unwrap_or_else(|incident| {
+        Err(PayloadError::Rejected {
+            why: format!("decoding it panicked (incident {incident})"),
+        })
+    })
+}
+
 /// Runs the program's code; a panic is logged and becomes an incident.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, IncidentId> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| incident_of(&*panic))
@@ -307,4 +316,33 @@ pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
         .unwrap_or("no text");
     tracing::error!(%incident, text, "handler panicked");
     incident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize)]
+    struct Picky;
+
+    impl<'de> serde::Deserialize<'de> for Picky {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let byte = u8::deserialize(deserializer)?;
+            assert_eq!(byte, 0, "not mine");
+            Ok(Self)
+        }
+    }
+
+    #[test]
+    fn arguments_whose_decoding_panics_do_not_decode() {
+        let handler = event(|_: &(), _: Picky| ());
+        assert!(matches!(handler(&(), &[0]), Heard::Ran(Ok(()))));
+        assert!(matches!(handler(&(), &[1]), Heard::Undecodable(_)));
+        let handler = function(0, |_: &(), _: Picky| ());
+        let answer = handler(&(), &[1], 64);
+        assert!(matches!(
+            answer,
+            Answer::Now(Err(CallFailure::Undecodable(_)))
+        ));
+    }
 }

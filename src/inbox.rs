@@ -12,8 +12,7 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    codec,
-    handler::{EventHandler, Heard},
+    handler::{self, EventHandler, Heard},
     registry::{Entry, Registry},
     remote::Payload,
     session::Held,
@@ -147,7 +146,7 @@ impl<T: Send + 'static> Inbox<T> {
         });
         let sender = Sender(shared.clone());
         let handler: EventHandler<C> = Arc::new(move |context, payload| {
-            let args = match codec::decode::<A>(payload) {
+            let args = match handler::arguments::<A>(payload) {
                 Ok(args) => args,
                 Err(error) => return Heard::Undecodable(error),
             };
@@ -280,7 +279,7 @@ pub(crate) async fn next_event<C: Context, A: Payload, T: Send + 'static>(
     let (send, receive) = oneshot::channel();
     let send = Mutex::new(Some(send));
     let handler: EventHandler<C> = Arc::new(move |context, payload| {
-        let args = match codec::decode::<A>(payload) {
+        let args = match handler::arguments::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Heard::Undecodable(error),
         };

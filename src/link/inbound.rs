@@ -266,13 +266,13 @@ impl<C: HandlerContext> Inbound<C> {
         let mut now = clock::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
-                None => return Ok(true),
-                Some(Arrival::Event(event)) => {
-                    *budget -= 1;
-                    now = self.offer(event, now)?;
-                }
-                Some(Arrival::Control(control)) => self.control(control, notices)?,
+            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
+                return Ok(true);
+            };
+            *budget -= 1;
+            match arrival {
+                Arrival::Event(event) => now = self.offer(event, now)?,
+                Arrival::Control(control) => self.control(control, notices)?,
             }
         }
         Ok(false)

@@ -452,3 +452,19 @@ const CHUNK: usize = 64 * 1024;
 const CROWDED_LANE: usize = 16 * 1024;
 /// The same for unreliable events; an outbox of them is small.
 const UNRELIABLE_STEP: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_pings_do_not_pile_up() {
+        let mut outbox = Outbox::new(1024, 2048, Arc::default());
+        (0..100_000).for_each(|nonce| outbox.push_control(&Control::Pong { nonce }));
+        let chunk = outbox.take_lane(0).expect("some were answered");
+        assert!(chunk.bytes.len() <= CROWDED_LANE + 64);
+        assert!(outbox.take_lane(0).is_none());
+        outbox.push_control(&Control::Pong { nonce: 1 });
+        assert!(outbox.take_lane(0).is_some());
+    }
+}
