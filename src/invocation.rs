@@ -14,6 +14,7 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
+    clock,
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
     handler::guarded,
@@ -22,7 +23,7 @@ use crate::{
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
         reason::DisconnectReason,
     },
-    network::{self, Network, clock},
+    network::{self, Network},
     registry::{Entry, describe},
     remote::Payload,
     wire::{

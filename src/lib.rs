@@ -86,6 +86,7 @@ mod inbox;
 mod registry;
 mod session;
 // Plumbing: threads, sockets, TLS and streams.
+mod clock;
 pub mod conditioner;
 mod fire;
 mod invocation;

@@ -173,6 +173,7 @@ impl<C: 'static> Registry<C> {
             self.table.store(Arc::new(table));
             entry
         };
+        entry.complain();
         self.tell(Change::Declared);
         Ok(entry)
     }
@@ -182,6 +183,7 @@ impl<C: 'static> Registry<C> {
     /// False if one of them takes an id or a name that is taken.
     pub(crate) fn announce(&self, news: impl IntoIterator<Item = Announcement>) -> bool {
         let mut fresh = true;
+        let mut bound = Vec::new();
         {
             let mut announced = self.write();
             let table = self.table.load_full();
@@ -194,6 +196,7 @@ impl<C: 'static> Registry<C> {
                 }
                 if let Some(entry) = table.entries.iter().find(|entry| entry.spec.name == name) {
                     entry.bind(&one, &mut by_id);
+                    bound.push(entry.clone());
                 }
                 announced.by_name.insert(name.into(), one);
             }
@@ -204,6 +207,7 @@ impl<C: 'static> Registry<C> {
                 by_id,
             }));
         }
+        bound.iter().for_each(|entry| entry.complain());
         self.tell(Change::Listening);
         fresh
     }
@@ -321,12 +325,6 @@ impl<C> Entry<C> {
     fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
         let Announcement { id, remote } = announcement;
         if self.differs(remote) {
-            tracing::warn!(
-                remote = self.spec.name,
-                ours = describe(&self.info),
-                theirs = describe(remote),
-                "the server declares this remote differently: it cannot be used"
-            );
             let _ = self.theirs.set(remote.clone());
         }
         let at = *id as usize;
@@ -335,6 +333,18 @@ impl<C> Entry<C> {
         }
         by_id[at] = Some(self.slot);
         self.id.store(*id, Ordering::Release);
+    }
+
+    /// Says so if the server declares this remote differently.
+    fn complain(&self) {
+        if let Some(theirs) = self.theirs() {
+            tracing::warn!(
+                remote = self.spec.name,
+                ours = describe(&self.info),
+                theirs = describe(theirs),
+                "the server declares this remote differently: it cannot be used"
+            );
+        }
     }
 
     fn check(self: Arc<Self>, declaration: &Declaration) -> Result<Arc<Self>, DeclareError> {

@@ -21,7 +21,7 @@ use crate::{
     network::{self, Network},
     player::PlayerId,
     registry::DeclareError,
-    session::Held,
+    session::{Held, Side},
     tls::{self, CertificateFault, Pin, Trust, Verdict},
     wire::{
         self, PROTOCOL_VERSION,
@@ -153,7 +153,7 @@ async fn join(
 async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectError> {
     let lost = |error: Option<ConnectionError>| {
         let error = error.or_else(|| connection.close_reason());
-        match error.map(DisconnectReason::from) {
+        match error.map(|error| DisconnectReason::of(Side::Client, error)) {
             Some(DisconnectReason::Refused { code }) => ConnectError::from(Refused {
                 code,
                 detail: String::new(),
@@ -242,7 +242,7 @@ fn failed(
             ConnectError::Busy { address: peer }
         }
         error => ConnectError::Lost {
-            reason: error.into(),
+            reason: DisconnectReason::of(Side::Client, error),
         },
     }
 }

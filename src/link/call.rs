@@ -23,9 +23,9 @@ use super::{
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
+    clock,
     codec::EncodeError,
     handler::IncidentId,
-    network::clock,
     registry::DeclareError,
     session::Violation,
     wire::{
@@ -191,7 +191,9 @@ pub(super) async fn exchange(link: Arc<Link>, call: OutgoingCall) {
 async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeError> {
     let slot = call.slot.clone();
     let lost = |stage| {
-        let reason = link.connection.close_reason().map(DisconnectReason::from);
+        let here = link.side();
+        let closed = link.connection.close_reason();
+        let reason = closed.map(|error| DisconnectReason::of(here, error));
         let reason = reason.or_else(|| link.ended().cloned());
         let reason = reason.unwrap_or_else(|| DisconnectReason::Lost {
             detail: "the stream is gone".into(),

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     inbox::Context as HandlerContext,
-    session::{Side, Violation},
+    session::Violation,
     wire::{code::CloseCode, control::Control},
 };
 
@@ -187,7 +187,7 @@ impl<C: HandlerContext> Driver<C> {
                 Notice::Goodbye(Control::Goodbye { code, text }),
                 Phase::Running | Phase::Leaving { .. },
             ) => {
-                let reason = DisconnectReason::from_peer(code, text);
+                let reason = DisconnectReason::from_peer(self.wiring.side, code, text);
                 let patience = Box::pin(sleep(self.wiring.timeouts.leave));
                 self.phase = Phase::Left {
                     code,
@@ -330,16 +330,7 @@ impl<C: HandlerContext> Driver<C> {
                 DisconnectReason::from_here(ending.code, ending.text.clone())
             }
             Phase::Left { reason, .. } => reason.clone(),
-            Phase::Running => {
-                let reason = error.into();
-                match (self.wiring.side, &reason) {
-                    // Only a client can leave; from a server the code means nothing.
-                    (Side::Client, DisconnectReason::Left) => DisconnectReason::Lost {
-                        detail: "the server closed without a reason".into(),
-                    },
-                    _ => reason,
-                }
-            }
+            Phase::Running => DisconnectReason::of(self.wiring.side, error),
         }
     }
 }

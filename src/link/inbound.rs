@@ -15,9 +15,9 @@ use super::{
     serve::{run_event_handler, watch},
 };
 use crate::{
+    clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
-    network::clock,
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{

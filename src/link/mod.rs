@@ -8,7 +8,6 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 mod inbound;
 mod outbound;
-pub(crate) use outbound::DATAGRAM_QUEUE;
 pub(crate) mod reason;
 mod serve;
 mod stream;
@@ -37,8 +36,9 @@ use self::{
     reason::DisconnectReason,
 };
 use crate::{
+    clock,
     config::{Flush, Limits, Timeouts},
-    network::{self, clock},
+    network,
     registry::Registry,
     session::{
         Side,
@@ -172,14 +172,23 @@ impl Link {
         event: &Outgoing<'_>,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) -> Result<(), PushError> {
-        let result = {
+        let (result, lane_too_many) = {
             let mut state = self.lock();
             self.apply_log(&mut state);
             state.outbox.announce(event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
-            result.map(|()| state.due)
+            let result = result.map(|()| state.due);
+            (result, state.outbox.take_lane_too_many())
         };
+        if let Some(lane) = lane_too_many {
+            let most = crate::wire::MAX_LANES;
+            tracing::warn!(
+                lane,
+                most,
+                "too many lanes: its events go on the default one"
+            );
+        }
         match result {
             Ok(due) => self.wake_to_send(due),
             Err(PushError::Full {
@@ -480,6 +489,14 @@ impl Link {
             }
             waits
         });
+    }
+
+    /// Which end of the connection this is: only a server's link has a hub.
+    pub(crate) fn side(&self) -> Side {
+        match self.hub {
+            Some(_) => Side::Server,
+            None => Side::Client,
+        }
     }
 
     /// The number of the network thread that it lives on.

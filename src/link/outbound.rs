@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use super::{Link, State, stream::Writer};
 use crate::{
     config::Flush,
+    network::DATAGRAM_QUEUE,
     session::outbox::Chunk,
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
@@ -292,8 +293,6 @@ fn prelude(name: &str) -> Chunk {
 
 /// Pieces of a lane that are taken out of the outbox at a time.
 const MOST_CHUNKS: usize = 8;
-/// What QUIC may queue of datagrams; set in the transport configuration.
-pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// A queue with less than this in it counts as empty.
 const QUEUE_SLACK: usize = 64;
 /// What quinn counts for a queued datagram beside its bytes.

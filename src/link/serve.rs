@@ -25,12 +25,12 @@ use super::{
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
+    clock,
     codec::EncodeError,
     config::MAX_TIMEOUT,
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
-    network::clock,
     registry::Entry,
     remote::RemoteKind,
     session::{Side, budget::Bucket},

@@ -44,6 +44,8 @@ pub(crate) struct Outbox {
     ledger: Arc<Ledger>,
     /// The highest id that the peer has been told of.
     announced: u32,
+    /// A lane that shares the default one because there are too many, until somebody says so.
+    lane_too_many: Option<&'static str>,
     closed: bool,
 }
 
@@ -124,6 +126,7 @@ impl Outbox {
             remotes: Vec::new(),
             ledger,
             announced: 0,
+            lane_too_many: None,
             closed: false,
         }
     }
@@ -224,6 +227,11 @@ impl Outbox {
     /// The peer knows of the remotes up to `id` from its welcome.
     pub(crate) fn set_announced(&mut self, id: u32) {
         self.announced = id;
+    }
+
+    /// Takes the name of a lane that shares the default one because there are too many.
+    pub(crate) fn take_lane_too_many(&mut self) -> Option<&'static str> {
+        self.lane_too_many.take()
     }
 
     pub(crate) fn barrier(&self) -> u64 {
@@ -333,11 +341,7 @@ impl Outbox {
         }
         if self.lanes.len() >= wire::MAX_LANES {
             // Still reliable and ordered, only not apart from the others.
-            tracing::warn!(
-                lane = name,
-                most = wire::MAX_LANES,
-                "too many lanes: using the default one"
-            );
+            self.lane_too_many = Some(name);
             return 0;
         }
         self.lanes.push(Lane {
