@@ -188,13 +188,13 @@ impl<C: HandlerContext> Driver<C> {
             ) => {
                 let reason = DisconnectReason::from_peer(code, text);
                 let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                self.link.leave(reason.clone());
                 self.phase = Phase::Left {
                     code,
                     reason,
                     patience,
                     lane_ended: false,
                 };
-                self.link.lock().outbox.close();
                 Ok(())
             }
             (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {

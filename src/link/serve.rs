@@ -94,7 +94,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
         };
-        let read = recv.read_to_end(most + MAX_REQUEST_HEADER);
+        let read = recv.read_to_end(most + MAX_REQUEST_HEADER, || ());
         let request = match timeout(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
@@ -139,7 +139,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             if check_barrier(&self.link, barrier).is_err() {
                 return Verdict::system(CallCode::REQUEST_MALFORMED);
             }
-            self.link.pass(barrier).await;
+            self.link.passed.reach(barrier).await;
         }
         let (entry, handler) = match self.handler(header.function).await {
             Ok(found) => found,
