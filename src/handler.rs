@@ -200,7 +200,10 @@ impl fmt::Debug for IncidentId {
 }
 
 /// An event handler with its argument type erased.
-pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8]) -> Heard + Send + Sync>;
+///
+/// The last argument is asked once, when the payload has decoded and before the handler runs, whether
+/// the event is this handler's to take; if not, it has heard [`Nobody`](Heard::Nobody).
+pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8], &dyn Fn() -> bool) -> Heard + Send + Sync>;
 
 /// What became of an event at one handler.
 pub(crate) enum Heard {
@@ -224,17 +227,30 @@ pub(crate) fn event<C, A: Payload, T, M>(
 where
     T: Outcome<(), M>,
 {
-    Arc::new(move |context, payload| {
-        let args = match codec::decode::<A>(payload) {
+    Arc::new(move |context, payload, mine| {
+        let args = match decoded::<A>(payload) {
             Ok(args) => args,
-            Err(error) => return Heard::Undecodable(error),
+            Err(heard) => return heard,
         };
+        if !mine() {
+            return Heard::Nobody;
+        }
         match guarded(|| handler(context, args).resolve()) {
             Ok(Resolved::Now(result)) => Heard::Ran(result),
             Ok(Resolved::Later(future)) => Heard::Pending(future),
             Err(_) => Heard::Panicked,
         }
     })
+}
+
+/// The arguments of an event, or what became of it without them.
+pub(crate) fn decoded<A: Payload>(payload: &[u8]) -> Result<A, Heard> {
+    // `Deserialize` is the program's code, and so may panic.
+    match guarded(|| codec::decode::<A>(payload)) {
+        Ok(Ok(args)) => Ok(args),
+        Ok(Err(error)) => Err(Heard::Undecodable(error)),
+        Err(_) => Err(Heard::Panicked),
+    }
 }
 
 /// A function's handler with its types erased; the `usize` is the largest reply allowed.
@@ -264,9 +280,10 @@ where
     T: Outcome<R, M>,
 {
     Arc::new(move |context, payload, limit| {
-        let args = match codec::decode::<A>(payload) {
-            Ok(args) => args,
-            Err(error) => return Answer::Now(Err(CallFailure::Undecodable(error))),
+        let args = match guarded(|| codec::decode::<A>(payload)) {
+            Ok(Ok(args)) => args,
+            Ok(Err(error)) => return Answer::Now(Err(CallFailure::Undecodable(error))),
+            Err(incident) => return Answer::Now(Err(CallFailure::Panicked(incident))),
         };
         match guarded(|| handler(context, args).resolve()) {
             Ok(Resolved::Now(result)) => Answer::Now(encode_result(result, headroom, limit)),

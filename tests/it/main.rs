@@ -1,5 +1,6 @@
 //! The promises of farfire, over real QUIC on loopback: one module per promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod inbox;
 mod smoke;
 mod world;
