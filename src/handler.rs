@@ -268,6 +268,8 @@ pub(crate) enum CallFailure {
     Undecodable(PayloadError),
     Handler(HandlerError),
     Panicked(IncidentId),
+    /// The runtime that the handler ran on ended first.
+    RuntimeEnded,
     Unencodable(EncodeError),
 }
 

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -13,9 +14,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{timeout, timeout_at},
 };
 
@@ -47,6 +51,8 @@ pub(super) struct Serving<C> {
     pub(super) wiring: Arc<Wiring<C>>,
     pub(super) context: C,
     pub(super) link: Arc<Link>,
+    /// Places for calls that wait for a handler.
+    unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
 }
@@ -54,6 +60,7 @@ pub(super) struct Serving<C> {
 impl<C: Clone + Send + Sync + 'static> Serving<C> {
     pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
         Arc::new(Self {
+            unanswered: Arc::new(Semaphore::new(wiring.limits.calls_queued)),
             wiring,
             context,
             link,
@@ -141,8 +148,8 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             }
             self.link.passed.reach(barrier).await;
         }
-        let (entry, handler) = match self.handler(header.function).await {
-            Ok(found) => found,
+        let entry = match self.answered(header.function).await {
+            Ok(entry) => entry,
             Err(code) => return Verdict::system(code),
         };
         if entry
@@ -156,15 +163,26 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         if !self.within_rate(&entry) {
             return Verdict::system(CallCode::RATE_LIMITED);
         }
-        // Closed only with the link, which ends this as well.
-        let Ok(permit) = self.link.running.clone().acquire_owned().await else {
-            return Verdict::system(CallCode::ABANDONED);
+        let (handler, permit) = loop {
+            // Closed only with the link, which ends this as well.
+            let Ok(permit) = self.link.running.clone().acquire_owned().await else {
+                return Verdict::system(CallCode::ABANDONED);
+            };
+            // Looked up when its turn has come: the handler that is set then is the one that runs.
+            if let Some(handler) = entry.function() {
+                break (handler, permit);
+            }
+            drop(permit);
+            if let Err(code) = self.answered(header.function).await {
+                return Verdict::system(code);
+            }
         };
         Verdict::of(self.run(&entry, handler, &body, permit).await)
     }
 
-    /// Finds the function's handler; waits for one that is not there yet (R55).
-    async fn handler(&self, id: u32) -> Result<(Arc<Entry<C>>, FunctionHandler<C>), CallCode> {
+    /// Waits until the function has a handler, which it may not have yet (R55).
+    async fn answered(&self, id: u32) -> Result<Arc<Entry<C>>, CallCode> {
+        let mut place = None;
         loop {
             let mut changed = pin!(self.wiring.changed.notified());
             changed.as_mut().enable();
@@ -175,19 +193,18 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
                 }
-                Some(entry) => {
-                    if let Some(handler) = entry.function() {
-                        return Ok((entry, handler));
-                    }
-                    // It waits in one of the queued places; when those are taken, nothing waits.
-                    let waiting = self.link.serving.load(Ordering::Acquire);
-                    if waiting > self.wiring.limits.calls_queued {
-                        return Err(CallCode::NO_HANDLER);
-                    }
-                }
+                Some(entry) if entry.function().is_some() => return Ok(entry),
+                Some(_) => {}
                 // Ids come from the server: it knows all that exist, a client may yet hear of one.
                 None if self.wiring.side == Side::Server => return Err(CallCode::UNKNOWN_FUNCTION),
                 None => {}
+            }
+            // As many wait for a handler as there are queued places: others may still be answered.
+            if place.is_none() {
+                place = Some(self.unanswered.clone().try_acquire_owned());
+            }
+            if let Some(Err(_)) = &place {
+                return Err(CallCode::NO_HANDLER);
             }
             changed.await;
         }
@@ -245,7 +262,8 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             Err(error) if error.is_panic() => {
                 Err(CallFailure::Panicked(incident_of(&*error.into_panic())))
             }
-            Err(_) => Err(CallFailure::Panicked(IncidentId(0))),
+            // Nobody else aborts it: the program's runtime has ended.
+            Err(_) => Err(CallFailure::RuntimeEnded),
         }
     }
 }
@@ -275,8 +293,10 @@ pub(crate) fn run_event_handler<C>(
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
         Ok(Poll::Pending) => {
             wiring.program.spawn(async move {
-                if let Err(error) = future.await {
-                    tracing::warn!(remote, %error, "event handler failed");
+                match AssertUnwindSafe(future).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(remote, %error, "event handler failed"),
+                    Err(panic) => _ = incident_of(&*panic),
                 }
             });
         }
@@ -374,6 +394,7 @@ impl Verdict {
                 }
             },
             Err(CallFailure::Panicked(id)) => incident(CallCode::PANICKED, id),
+            Err(CallFailure::RuntimeEnded) => Self::system(CallCode::RUNTIME_SHUTDOWN),
             Err(CallFailure::Undecodable(error)) => {
                 tracing::debug!(%error, "the arguments of a call do not decode");
                 Self::system(CallCode::REQUEST_MALFORMED)
