@@ -327,3 +327,133 @@ pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
     tracing::error!(%incident, text, "handler panicked");
     incident
 }
+
+/// What the compiler refuses, each next to the same program without the mistake.
+///
+/// A handler that fits:
+/// ```
+/// # use farfire::{RemoteEvent, RemoteFunction, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: u32| assert!(damage < 100));
+/// server.on_server_invoke(&ADD, |_, (a, b)| a + b);
+/// server.fire_all_clients(&HIT, &7);
+/// # }
+/// ```
+///
+/// An event handler with the arguments of another remote:
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: String| drop(damage));
+/// # }
+/// ```
+///
+/// Arguments of another type:
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.fire_all_clients(&HIT, &"seven");
+/// # }
+/// ```
+///
+/// A function handler that returns something else; "a handler of this remote must return `u32`":
+/// ```compile_fail
+/// # use farfire::{RemoteFunction, Server};
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(server: &Server) {
+/// server.on_server_invoke(&ADD, |_, (a, b)| (a + b).to_string());
+/// # }
+/// ```
+///
+/// An event handler that returns a value; "a handler of this remote must return `()`":
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: u32| damage < 100);
+/// # }
+/// ```
+///
+/// What belongs to the other side (R12):
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.fire_server(&HIT, &7);
+/// # }
+/// ```
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Client};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(client: &Client) {
+/// client.fire_all_clients(&HIT, &7);
+/// # }
+/// ```
+/// ```compile_fail
+/// # use farfire::{Client, RemoteFunction};
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(client: &Client) {
+/// client.on_server_invoke(&ADD, |_, (a, b)| a + b);
+/// # }
+/// ```
+/// ```
+/// # use farfire::{Client, RemoteEvent, RemoteFunction};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(client: &Client) {
+/// client.fire_server(&HIT, &7);
+/// client.on_client_invoke(&ADD, |(a, b)| a + b);
+/// # }
+/// ```
+///
+/// A handler that cannot be moved to another thread:
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// let total = Rc::new(7);
+/// server.on_server_event(&HIT, move |_, damage| assert!(damage < *total));
+/// # }
+/// ```
+/// ```
+/// # use std::sync::Arc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// let total = Arc::new(7);
+/// server.on_server_event(&HIT, move |_, damage| assert!(damage < *total));
+/// # }
+/// ```
+///
+/// A future that holds something like that across a wait:
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage| async move {
+///     let total = Rc::new(damage);
+///     std::future::ready(()).await;
+///     drop(total);
+/// });
+/// # }
+/// ```
+/// ```
+/// # use std::sync::Arc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage| async move {
+///     let total = Arc::new(damage);
+///     std::future::ready(()).await;
+///     drop(total);
+/// });
+/// # }
+/// ```
+#[cfg(doctest)]
+struct Refused;
