@@ -30,6 +30,8 @@ pub(crate) struct Registry<C> {
     assigns_ids: bool,
     /// Counts handlers that came and remotes that were bound: held events look at it.
     generation: AtomicU64,
+    /// Nothing will come any more: handlers are dropped as soon as they are set.
+    closed: AtomicBool,
     changed: OnceLock<Box<dyn Fn(Change) + Send + Sync>>,
 }
 
@@ -91,6 +93,7 @@ impl<C: 'static> Registry<C> {
             announced: Mutex::default(),
             assigns_ids,
             generation: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             changed: OnceLock::new(),
         }
     }
@@ -267,6 +270,7 @@ impl<C: 'static> Registry<C> {
             listeners.push(listener.clone());
             listeners
         });
+        self.drop_late(entry);
         self.tell(Change::Listening);
         number
     }
@@ -276,15 +280,21 @@ impl<C: 'static> Registry<C> {
         entry
             .function
             .store(handler.map(|handler| Arc::new(Function(handler))));
+        self.drop_late(entry);
         self.tell(Change::Listening);
     }
 
-    /// Drops all handlers, and with them whatever they captured.
-    pub(crate) fn clear(&self) {
+    /// Drops all handlers, those to come as well, and with them whatever they captured.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         let table = self.table.load_full();
-        for entry in &table.entries {
-            entry.listeners.store(Arc::default());
-            entry.function.store(None);
+        table.entries.iter().for_each(|entry| entry.clear());
+    }
+
+    /// Whoever sets a handler looks at this after it has: then one of the two sees the other.
+    fn drop_late(&self, entry: &Entry<C>) {
+        if self.closed.load(Ordering::SeqCst) {
+            entry.clear();
         }
     }
 
@@ -375,6 +385,11 @@ impl<C> Entry<C> {
             .map(|function| function.0.clone())
     }
 
+    fn clear(&self) {
+        self.listeners.store(Arc::default());
+        self.function.store(None);
+    }
+
     pub(crate) fn forget(&self, number: u64) {
         self.listeners.rcu(|listeners| {
             let keep = |listener: &&Arc<Listener<C>>| listener.number != number;
@@ -399,14 +414,18 @@ impl<C> Entry<C> {
         let listeners = self.listeners.load();
         let mut result = Dispatch::Unheard;
         for listener in listeners.iter() {
-            if listener.once {
+            let mine = || {
+                if !listener.once {
+                    return true;
+                }
                 if listener.taken.swap(true, Ordering::AcqRel) {
-                    continue;
+                    return false;
                 }
                 // Disconnected before it runs, so that it may connect itself again (R90).
                 self.forget(listener.number);
-            }
-            let heard = match (listener.call)(context, payload) {
+                true
+            };
+            let heard = match (listener.call)(context, payload, &mine) {
                 Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
                 Heard::Ran(Err(error)) => {
                     tracing::warn!(remote = self.spec.name, %error, "event handler failed");

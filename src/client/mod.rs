@@ -289,7 +289,7 @@ impl ClientInner {
             }
         }
         self.wiring.changed.notify_waiters();
-        self.wiring.registry.clear();
+        self.wiring.registry.close();
     }
 }
 

@@ -6,13 +6,17 @@
 
 use std::{
     future::poll_fn,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, Stream},
+};
 use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
@@ -25,6 +29,7 @@ use super::{
     serve::Serving,
 };
 use crate::{
+    handler::incident_of,
     inbox::Context as HandlerContext,
     session::Violation,
     wire::{code::CloseCode, control::Control},
@@ -92,7 +97,23 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     /// Moves the connection until it ends, and says why it did.
-    pub(crate) async fn run(mut self) -> DisconnectReason {
+    pub(crate) async fn run(self) -> DisconnectReason {
+        let (connection, link) = (self.connection.clone(), self.link.clone());
+        match AssertUnwindSafe(self.drive()).catch_unwind().await {
+            Ok(reason) => reason,
+            // Handlers are guarded one by one; this is other code of the program, such as the key of
+            // a remote or a `Drop`. It ends this connection, in order, and nothing else.
+            Err(panic) => {
+                incident_of(&*panic);
+                let code = CloseCode::INTERNAL;
+                connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
+                let ended = link.ended().cloned();
+                ended.unwrap_or_else(|| DisconnectReason::from_here(code, String::new()))
+            }
+        }
+    }
+
+    async fn drive(mut self) -> DisconnectReason {
         let connection = self.connection.clone();
         let guard = EndGuard {
             link: self.link.clone(),
@@ -189,13 +210,13 @@ impl<C: HandlerContext> Driver<C> {
             ) => {
                 let reason = DisconnectReason::from_peer(self.wiring.side, code, text);
                 let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                self.link.leave(reason.clone());
                 self.phase = Phase::Left {
                     code,
                     reason,
                     patience,
                     lane_ended: false,
                 };
-                self.link.lock().outbox.close();
                 Ok(())
             }
             (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {
@@ -350,8 +371,12 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
+        let detail = match std::thread::panicking() {
+            true => "the connection's task panicked",
+            false => "the network thread stopped",
+        };
         let aborted = || DisconnectReason::Lost {
-            detail: "the network thread stopped".into(),
+            detail: detail.into(),
         };
         self.link
             .end_with(self.reason.take().unwrap_or_else(aborted));

@@ -141,7 +141,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
-        self.link.set_passed(self.session.passed());
+        self.link.passed.set(self.session.passed());
         Ok(more)
     }
 

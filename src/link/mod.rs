@@ -8,6 +8,7 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 mod inbound;
 mod outbound;
+mod passed;
 pub(crate) mod reason;
 mod serve;
 mod stream;
@@ -19,7 +20,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,7 @@ pub(crate) use self::serve::run_event_handler;
 use self::{
     call::OutgoingCall,
     hub::{Broadcast, Hub},
+    passed::Passed,
     reason::DisconnectReason,
 };
 use crate::{
@@ -80,8 +81,7 @@ pub(crate) struct Link {
     /// Notified when bytes have left the outbox.
     pub(crate) credit: Notify,
     /// Default-lane events of the peer that are done with.
-    passed: AtomicU64,
-    waiting_to_pass: Mutex<Vec<(u64, Waker)>>,
+    passed: Passed,
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
@@ -108,6 +108,8 @@ struct State {
     /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
     due: bool,
     ending: Option<Ending>,
+    /// The peer has said goodbye, for this reason.
+    left: Option<DisconnectReason>,
 }
 
 /// How the connection is to end.
@@ -146,13 +148,13 @@ impl Link {
                 cursor: None,
                 due: flush == Flush::Immediate,
                 ending: None,
+                left: None,
             }),
             activity: AtomicU8::new(IDLE),
             task: AtomicWaker::new(),
             parked: AtomicBool::new(false),
             credit: Notify::new(),
-            passed: AtomicU64::new(0),
-            waiting_to_pass: Mutex::default(),
+            passed: Passed::default(),
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
@@ -231,7 +233,16 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.outbox.is_closed() {
-                return Err(SubmitError::Closed);
+                let reason = self.ended().cloned().or_else(|| state.parting());
+                return Err(SubmitError::Closed(reason.unwrap_or_else(|| {
+                    DisconnectReason::Lost {
+                        detail: "the connection is closing".into(),
+                    }
+                })));
+            }
+            if state.calls.len() >= state.calls_limit {
+                // Those whose callers have gone take no place.
+                state.calls.retain(|call| call.slot.gave_up().is_none());
             }
             if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
@@ -411,23 +422,37 @@ impl Link {
             let mut state = self.lock();
             // Broadcasts accepted while the player was here are booked as lost with it.
             self.apply_log(&mut state);
+            // Before anything is refused because of it, so that whoever is refused learns why.
+            let _ = self.ended.set(reason.clone());
             state.outbox.end();
             state.cursor = None;
             std::mem::take(&mut state.calls)
         };
         self.ledger.end_receiving();
-        let _ = self.ended.set(reason.clone());
         for call in calls {
             call.slot.disconnected(reason.clone());
         }
         self.end.notify_waiters();
         self.credit.notify_waiters();
-        self.set_passed(u64::MAX);
+        self.passed.set(u64::MAX);
     }
 
     /// Why the connection ended, once it has.
     pub(crate) fn ended(&self) -> Option<&DisconnectReason> {
         self.ended.get()
+    }
+
+    /// Why the connection ended, or is about to.
+    pub(crate) fn parting(&self) -> Option<DisconnectReason> {
+        let ended = self.ended().cloned();
+        ended.or_else(|| self.lock().parting())
+    }
+
+    /// The peer has said goodbye: nothing more is accepted for it.
+    fn leave(&self, reason: DisconnectReason) {
+        let mut state = self.lock();
+        state.left = Some(reason);
+        state.outbox.close();
     }
 
     /// Waits for the end of the connection.
@@ -448,47 +473,6 @@ impl Link {
     /// What the peer declares under the name of remote `id`, where that differs.
     pub(crate) fn mismatch(&self, id: u32) -> Option<&RemoteInfo> {
         self.mismatches.get()?.get(&id)
-    }
-
-    /// Waits until `barrier` default-lane events of the peer are done with.
-    fn pass(&self, barrier: u64) -> impl Future<Output = ()> + '_ {
-        std::future::poll_fn(move |cx| {
-            if self.passed.load(Ordering::Acquire) >= barrier {
-                return Poll::Ready(());
-            }
-            let mut waiting = self
-                .waiting_to_pass
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // Looked at again under the lock, which `set_passed` takes after it has counted.
-            if self.passed.load(Ordering::Acquire) >= barrier {
-                return Poll::Ready(());
-            }
-            waiting.retain(|(_, waker)| !waker.will_wake(cx.waker()));
-            waiting.push((barrier, cx.waker().clone()));
-            Poll::Pending
-        })
-    }
-
-    fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Acquire)
-    }
-
-    fn set_passed(&self, passed: u64) {
-        if self.passed.swap(passed, Ordering::AcqRel) == passed {
-            return;
-        }
-        let mut waiting = self
-            .waiting_to_pass
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|(barrier, waker)| {
-            let waits = *barrier > passed;
-            if !waits {
-                waker.wake_by_ref();
-            }
-            waits
-        });
     }
 
     /// Which end of the connection this is: only a server's link has a hub.
@@ -540,6 +524,14 @@ impl Link {
     }
 }
 
+impl State {
+    fn parting(&self) -> Option<DisconnectReason> {
+        let ours =
+            |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
+        self.left.clone().or_else(|| self.ending.as_ref().map(ours))
+    }
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
@@ -549,10 +541,10 @@ impl fmt::Debug for Link {
 }
 
 /// Why a call was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubmitError {
     Full,
-    Closed,
+    Closed(DisconnectReason),
 }
 
 /// What is known about one connection at one moment.

@@ -104,6 +104,11 @@ impl Held {
             .is_ok()
     }
 
+    /// Whether there is room for `bytes` if everything else goes.
+    pub(crate) fn could_take(&self, bytes: usize) -> bool {
+        bytes <= self.limit
+    }
+
     /// Takes back what was given back a moment ago, whether or not somebody else was quicker.
     fn retake(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);

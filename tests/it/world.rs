@@ -10,7 +10,7 @@ use farfire::{
     Client, ClientBuilder, Player, Server, ServerBuilder,
     tls::{Identity, Trust},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// A server, and how to join it.
 pub(crate) struct World {
@@ -91,6 +91,35 @@ impl<T: Clone> Notes<T> {
         })
         .await
     }
+}
+
+/// Keeps handlers waiting until it is opened.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everybody through, now and later.
+    pub(crate) fn open(&self) {
+        self.0.close();
+    }
+
+    pub(crate) async fn pass(&self) {
+        let _ = self.0.acquire().await;
+    }
+}
+
+/// Waits for something that nothing tells of.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    within(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
 }
 
 /// Fails the test when `future` takes longer than anything here should.
