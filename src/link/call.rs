@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     codec::EncodeError,
-    handler::IncidentId,
+    handler::{HandlerError, IncidentId},
     registry::DeclareError,
     session::Violation,
     wire::{
@@ -623,6 +623,14 @@ impl InvokeError {
             _ => {}
         }
         self
+    }
+}
+
+/// In a handler, a call of its own that fails is a failure of this side's, and none of the caller's
+/// business.
+impl From<InvokeError> for HandlerError {
+    fn from(error: InvokeError) -> Self {
+        Self::internal(error)
     }
 }
 
