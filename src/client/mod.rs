@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use self::{builder::ClientBuilder, connect::ConnectError};
@@ -140,7 +140,10 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
-        let warning = self.sleep(WAIT_WARNING);
+        let warning = self
+            .inner
+            .network
+            .sleep_until(Instant::now() + WAIT_WARNING);
         let mut warning = pin!(warning);
         let mut ready = pin!(self.remote_ready(remote));
         tokio::select! {
@@ -168,7 +171,10 @@ impl Client {
         remote: &dyn Remote,
         timeout: Duration,
     ) -> Result<(), WaitError> {
-        let patience = self.sleep(timeout);
+        let patience = self
+            .inner
+            .network
+            .sleep_until(Instant::now() + timeout.min(LONGEST_WAIT));
         tokio::select! {
             biased;
             result = self.wait_for_remote(remote) => result,
@@ -197,12 +203,6 @@ impl Client {
                 reason = self.inner.link.closed() => return Err(WaitError::Disconnected { reason }),
             }
         }
-    }
-
-    /// A sleep that depends on no runtime of the program's.
-    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        let _entered = self.inner.network.timer().enter();
-        tokio::time::sleep(duration)
     }
 
     /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
@@ -332,3 +332,5 @@ pub enum WaitError {
 
 /// When a wait without an end says that it still waits (R113).
 const WAIT_WARNING: Duration = Duration::from_secs(5);
+/// Longer than any program runs, and short enough to be added to a clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -148,6 +148,8 @@ impl<C: HandlerContext> Driver<C> {
                             }));
                         }
                     }
+                    // Whatever handlers fired up to here goes out below; what comes later shows at the end.
+                    self.link.run();
                     self.work(cx);
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
@@ -163,7 +165,6 @@ impl<C: HandlerContext> Driver<C> {
                     if self.link.idle() {
                         return Poll::Pending;
                     }
-                    self.link.run();
                 }
             })
             .await

@@ -12,7 +12,7 @@ use quinn::{ReadError, RecvStream};
 
 use super::{
     Link, Wiring,
-    serve::{Watch, run_event_handler},
+    serve::{run_event_handler, watch},
 };
 use crate::{
     handler::HandlerFuture,
@@ -243,7 +243,10 @@ impl<C: HandlerContext> Inbound<C> {
                 let event =
                     self.session
                         .unordered(remote, payload.into(), &known, Instant::now())?;
-                event.map_or(Ok(()), |event| self.offer(event))
+                match event {
+                    Some(event) => self.offer(event, Instant::now()).map(drop),
+                    None => Ok(()),
+                }
             }
             Content::Done => Ok(()),
         }
@@ -256,14 +259,14 @@ impl<C: HandlerContext> Inbound<C> {
         budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let now = Instant::now();
+        let mut now = Instant::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
                 None => return Ok(true),
                 Some(Arrival::Event(event)) => {
                     *budget -= 1;
-                    self.offer(event)?;
+                    now = self.offer(event, now)?;
                 }
                 Some(Arrival::Control(control)) => self.control(control, notices)?,
             }
@@ -299,7 +302,7 @@ impl<C: HandlerContext> Inbound<C> {
         datagram: Bytes,
         budget: &mut usize,
     ) -> Result<(), Violation> {
-        let now = Instant::now();
+        let mut now = Instant::now();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
@@ -307,7 +310,7 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(());
             };
             *budget = budget.saturating_sub(1);
-            self.offer(event)?;
+            now = self.offer(event, now)?;
         }
     }
 
@@ -354,18 +357,18 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(true)
     }
 
-    /// Gives an event to its handlers, or keeps it for the first one.
-    fn offer(&mut self, event: Event) -> Result<(), Violation> {
-        let now = Instant::now();
+    /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
+    fn offer(&mut self, event: Event, now: Instant) -> Result<Instant, Violation> {
         if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         }
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         };
-        let watch = Watch::start(entry.spec.name, now);
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
-        drop(watch);
+        let now = watch(entry.spec.name, now);
         match result {
             Dispatch::Unheard if event.reliable => self.session.hold(&event, now)?,
             other => self.settle(event.id, other, now)?,
@@ -373,7 +376,7 @@ impl<C: HandlerContext> Inbound<C> {
         if !self.pending.is_empty() {
             self.start_pending(entry.spec.name);
         }
-        Ok(())
+        Ok(now)
     }
 
     fn settle(&mut self, id: u32, result: Dispatch, now: Instant) -> Result<(), Violation> {

@@ -464,6 +464,11 @@ impl Link {
         });
     }
 
+    /// The number of the network thread that it lives on.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
     pub(crate) fn remote_address(&self) -> std::net::SocketAddr {
         self.connection.remote_address()
     }

@@ -14,15 +14,17 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use quinn::Endpoint;
 use tokio::{
     runtime::{Handle, Runtime},
-    sync::oneshot,
+    sync::{Notify, oneshot},
+    time::Sleep,
 };
 
 pub(crate) use self::{
@@ -43,6 +45,7 @@ pub struct Network {
 struct Inner {
     threads: Vec<Thread>,
     timer: Thread,
+    pulse: Arc<Pulse>,
     next: AtomicUsize,
     /// What clients share, by thread and by address family; made when first needed.
     endpoints: Mutex<HashMap<(usize, bool), Endpoint>>,
@@ -86,6 +89,15 @@ impl Network {
         &self.inner.threads[thread].runtime
     }
 
+    /// The index of the thread with this number.
+    pub(crate) fn thread_of(&self, number: usize) -> usize {
+        self.inner
+            .threads
+            .iter()
+            .position(|thread| thread.number == number)
+            .unwrap_or(0)
+    }
+
     pub(crate) fn thread_number(&self, thread: usize) -> usize {
         self.inner.threads[thread].number
     }
@@ -106,9 +118,11 @@ impl Network {
         }
     }
 
-    /// Where deadlines are kept: they depend neither on a network thread nor on the program.
-    pub(crate) fn timer(&self) -> &Handle {
-        &self.inner.timer.runtime
+    /// A sleep until `deadline` that depends neither on a network thread nor on the program.
+    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+        self.inner.pulse.keep();
+        let _entered = self.inner.timer.runtime.enter();
+        tokio::time::sleep_until(deadline.into())
     }
 }
 
@@ -152,9 +166,12 @@ impl NetworkBuilder {
             .map(|at| Thread::start(&format!("farfire-net-{at}"), true, self.busy_poll))
             .collect::<io::Result<_>>()?;
         let timer = Thread::start("farfire-timer", false, false)?;
+        let pulse = Arc::<Pulse>::default();
+        timer.runtime.spawn(pulse.clone().beat());
         let inner = Inner {
             threads,
             timer,
+            pulse,
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
         };
@@ -197,6 +214,36 @@ impl Thread {
     }
 }
 
+/// Keeps the timer thread from being woken for every deadline.
+///
+/// A thread that sleeps must be woken for a deadline that comes before all others, which with one call
+/// at a time is every call's. While deadlines come in, there is always an earlier one: the next beat.
+#[derive(Default)]
+struct Pulse {
+    used: AtomicBool,
+    resting: AtomicBool,
+    wanted: Notify,
+}
+
+impl Pulse {
+    fn keep(&self) {
+        self.used.store(true, Ordering::Release);
+        if self.resting.swap(false, Ordering::AcqRel) {
+            self.wanted.notify_one();
+        }
+    }
+
+    async fn beat(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            if !self.used.swap(false, Ordering::AcqRel) {
+                self.resting.store(true, Ordering::Release);
+                self.wanted.notified().await;
+            }
+        }
+    }
+}
+
 /// The runtime that this is called on, else a small one that farfire makes once per process.
 ///
 /// Asynchronous handlers go there that are not ready at once.
@@ -226,6 +273,8 @@ thread_local! {
     static THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Longer than most calls take, shorter than most wait at most.
+const BEAT: Duration = Duration::from_millis(200);
 /// For programs without a runtime, whose handlers seldom wait.
 const PROGRAM_THREADS: usize = 2;
 /// Tasks polled between two looks at the sockets: with tokio's default of 61, a fan-out would keep
