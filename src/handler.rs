@@ -200,7 +200,11 @@ impl fmt::Debug for IncidentId {
 }
 
 /// An event handler with its argument type erased.
-pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8]) -> Heard + Send + Sync>;
+///
+/// The last argument is called once the arguments are decoded, and says whether the handler may have
+/// the event: one that runs once claims its only run with it, which bytes that do not decode must
+/// not use up.
+pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8], &dyn Fn() -> bool) -> Heard + Send + Sync>;
 
 /// What became of an event at one handler.
 pub(crate) enum Heard {
@@ -224,11 +228,14 @@ pub(crate) fn event<C, A: Payload, T, M>(
 where
     T: Outcome<(), M>,
 {
-    Arc::new(move |context, payload| {
+    Arc::new(move |context, payload, claim| {
         let args = match codec::decode::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Heard::Undecodable(error),
         };
+        if !claim() {
+            return Heard::Nobody;
+        }
         match guarded(|| handler(context, args).resolve()) {
             Ok(Resolved::Now(result)) => Heard::Ran(result),
             Ok(Resolved::Later(future)) => Heard::Pending(future),

@@ -146,7 +146,7 @@ impl<T: Send + 'static> Inbox<T> {
             overflow,
         });
         let sender = Sender(shared.clone());
-        let handler: EventHandler<C> = Arc::new(move |context, payload| {
+        let handler: EventHandler<C> = Arc::new(move |context, payload, _| {
             let args = match codec::decode::<A>(payload) {
                 Ok(args) => args,
                 Err(error) => return Heard::Undecodable(error),
@@ -279,11 +279,14 @@ pub(crate) async fn next_event<C: Context, A: Payload, T: Send + 'static>(
 ) -> Option<T> {
     let (send, receive) = oneshot::channel();
     let send = Mutex::new(Some(send));
-    let handler: EventHandler<C> = Arc::new(move |context, payload| {
+    let handler: EventHandler<C> = Arc::new(move |context, payload, claim| {
         let args = match codec::decode::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Heard::Undecodable(error),
         };
+        if !claim() {
+            return Heard::Nobody;
+        }
         let send = send.lock().unwrap_or_else(PoisonError::into_inner).take();
         match send.map(|send| send.send(join(context, args))) {
             Some(Ok(())) => Heard::Ran(Ok(())),
