@@ -166,7 +166,7 @@ async fn a_client_that_is_killed_fails_the_call_by_the_idle_timeout() {
 #[tokio::test]
 async fn programs_that_end_when_the_server_stops_do_not_hold_it_up() {
     let mut timeouts = Timeouts::default();
-    // Waited out, it would show.
+    // Waited out, it would show; and so would the ten seconds of idling of the clients.
     timeouts.leave = Duration::from_secs(60);
     let world = World::with(|server| server.remotes(&[&REMOTE_FUNCTION]).timeouts(timeouts));
     let (address, pin) = (world.server.local_addr(), world.server.pin());
@@ -185,7 +185,13 @@ async fn programs_that_end_when_the_server_stops_do_not_hold_it_up() {
         clients
     });
     let clients = clients.await.unwrap();
+    let asked = Instant::now();
     within(world.server.shutdown()).await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
     tokio::task::spawn_blocking(move || clients.into_iter().for_each(|client| drop(client.end())))
         .await
         .unwrap();
