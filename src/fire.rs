@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::{
     codec::{self, EncodeError},
+    handler::HandlerError,
     link::reason::DisconnectReason,
     registry::{DeclareError, Entry, describe},
     remote::{Payload, RemoteKind},
@@ -160,6 +161,13 @@ impl FireError {
 impl From<DeclareError> for FireError {
     fn from(error: DeclareError) -> Self {
         Self::Declare(error)
+    }
+}
+
+/// In a handler, what cannot be fired is a failure of this side's, and none of the caller's business.
+impl From<FireError> for HandlerError {
+    fn from(error: FireError) -> Self {
+        Self::internal(error)
     }
 }
 

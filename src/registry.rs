@@ -412,39 +412,63 @@ impl<C> Entry<C> {
         pending: &mut Vec<HandlerFuture<()>>,
     ) -> Dispatch {
         let listeners = self.listeners.load();
-        let mut result = Dispatch::Unheard;
-        for listener in listeners.iter() {
-            let mine = || {
-                if !listener.once {
-                    return true;
-                }
-                if listener.taken.swap(true, Ordering::AcqRel) {
-                    return false;
-                }
+        let heard = listeners
+            .iter()
+            .map(|listener| self.hear(listener, context, payload, pending));
+        heard.max().unwrap_or(Dispatch::Unheard)
+    }
+
+    /// Gives an event that waited to the first handler alone, even if there are more by now (R32).
+    pub(crate) fn dispatch_early(
+        &self,
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
+        let listeners = self.listeners.load();
+        let mut heard = listeners
+            .iter()
+            .map(|listener| self.hear(listener, context, payload, pending));
+        heard
+            .find(|heard| *heard != Dispatch::Unheard)
+            .unwrap_or(Dispatch::Unheard)
+    }
+
+    fn hear(
+        &self,
+        listener: &Listener<C>,
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
+        let claim = || {
+            if !listener.once {
+                return true;
+            }
+            let first = !listener.taken.swap(true, Ordering::AcqRel);
+            if first {
                 // Disconnected before it runs, so that it may connect itself again (R90).
                 self.forget(listener.number);
-                true
-            };
-            let heard = match (listener.call)(context, payload, &mine) {
-                Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
-                Heard::Ran(Err(error)) => {
-                    tracing::warn!(remote = self.spec.name, %error, "event handler failed");
-                    Dispatch::Dispatched
-                }
-                Heard::Pending(future) => {
-                    pending.push(future);
-                    Dispatch::Dispatched
-                }
-                Heard::Full => Dispatch::InboxFull,
-                Heard::Nobody => Dispatch::Unheard,
-                Heard::Undecodable(error) => {
-                    tracing::debug!(remote = self.spec.name, %error, "event does not decode");
-                    Dispatch::Undecodable
-                }
-            };
-            result = result.max(heard);
+            }
+            first
+        };
+        match (listener.call)(context, payload, &claim) {
+            Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
+            Heard::Ran(Err(error)) => {
+                tracing::warn!(remote = self.spec.name, %error, "event handler failed");
+                Dispatch::Dispatched
+            }
+            Heard::Pending(future) => {
+                pending.push(future);
+                Dispatch::Dispatched
+            }
+            Heard::Full => Dispatch::InboxFull,
+            Heard::Nobody => Dispatch::Unheard,
+            Heard::Undecodable(error) => {
+                tracing::debug!(remote = self.spec.name, %error, "event does not decode");
+                Dispatch::Undecodable
+            }
         }
-        result
     }
 }
 

@@ -190,6 +190,9 @@ impl<C: HandlerContext> Driver<C> {
             })
             .await
         };
+        // The close leaves first: a program may end as soon as it hears of the end, and the other
+        // side would wait for what never comes.
+        tokio::task::yield_now().await;
         guard.end(reason)
     }
 

@@ -350,7 +350,7 @@ impl<C: HandlerContext> Inbound<C> {
                 self.session.refuse(id, DropCause::SignatureMismatch, now)?;
                 continue;
             }
-            let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
+            let result = entry.dispatch_early(&self.context, &event.payload, &mut self.pending);
             match result {
                 Dispatch::Unheard => {
                     self.session.put_back(event);

@@ -401,7 +401,10 @@ impl Verdict {
         match result {
             Ok(body) => Self::Ok(body),
             Err(CallFailure::Handler(error)) => match error.message() {
-                Some(message) => Self::Failed(message.into()),
+                Some(message) => {
+                    tracing::debug!(message, "a function handler refused a call");
+                    Self::Failed(message.into())
+                }
                 None => {
                     let id = IncidentId::fresh();
                     tracing::error!(incident = %id, %error, "function handler failed");

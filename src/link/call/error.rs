@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use super::DisconnectReason;
 use crate::{
-    codec::EncodeError, handler::IncidentId, registry::DeclareError, wire::code::CallCode,
+    codec::EncodeError,
+    handler::{HandlerError, IncidentId},
+    registry::DeclareError,
+    wire::code::CallCode,
 };
 
 /// How far a call had come.
@@ -320,5 +323,13 @@ impl InvokeError {
             _ => {}
         }
         self
+    }
+}
+
+/// In a handler, a call of its own that fails is a failure of this side's, and none of the caller's
+/// business.
+impl From<InvokeError> for HandlerError {
+    fn from(error: InvokeError) -> Self {
+        Self::internal(error)
     }
 }
