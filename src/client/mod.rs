@@ -254,7 +254,7 @@ impl Client {
 
     /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.
     pub fn flush(&self) {
-        self.inner.link.wake();
+        self.inner.link.flush();
     }
 
     /// Pings, traffic, queues and the ledger, at this moment.

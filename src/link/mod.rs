@@ -102,8 +102,9 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// Events must leave although no flush was asked for: a call or reply counts on them.
-    urgent: bool,
+    /// With [`Flush::Tick`]: what is queued is to leave, as a flush was asked for, a call or reply
+    /// counts on it, or the connection ends.
+    due: bool,
     ending: Option<Ending>,
 }
 
@@ -140,7 +141,7 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                urgent: false,
+                due: false,
                 ending: None,
             }),
             activity: AtomicU8::new(IDLE),
@@ -222,7 +223,7 @@ impl Link {
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.urgent = true;
+            state.due |= call.ordered;
             state.calls.push_back(call);
         }
         self.wake();
@@ -233,13 +234,20 @@ impl Link {
     fn reply_barrier(&self) -> u64 {
         let mut state = self.lock();
         self.apply_log(&mut state);
-        state.urgent = true;
+        state.due = true;
         state.outbox.barrier()
     }
 
     /// Takes the broadcasts that this player has not taken yet, and has them sent.
     fn catch_up(self: &Arc<Self>) {
-        let news = self.apply_log(&mut self.lock());
+        let news = {
+            let mut state = self.lock();
+            let news = self.apply_log(&mut state);
+            // Others may have taken them already, and left them to the flush that this is.
+            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
+            state.due |= news;
+            news
+        };
         if news {
             self.wake_here();
         }
@@ -305,6 +313,22 @@ impl Link {
         }
     }
 
+    /// Whether what is queued may leave now.
+    fn may_leave(&self, state: &State) -> bool {
+        self.flush == Flush::Immediate || state.due
+    }
+
+    /// Has everything leave that was accepted.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.parked.store(false, Ordering::Release);
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            state.due = true;
+        }
+        self.wake();
+    }
+
     /// Has the task run soon, from whatever thread.
     pub(crate) fn wake(self: &Arc<Self>) {
         if !self.schedule() {
@@ -339,7 +363,6 @@ impl Link {
     /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
     fn run(&self) {
         self.activity.store(RUNNING, Ordering::Release);
-        self.parked.store(false, Ordering::Release);
     }
 
     /// The task has nothing more to do; false if something came in meanwhile.
@@ -362,6 +385,7 @@ impl Link {
                     graceful,
                 });
             }
+            state.due = true;
             state.outbox.close();
         }
         self.wake();

@@ -237,6 +237,13 @@ impl Outbox {
         self.unreliable.buffer.len()
     }
 
+    /// Whether nothing is left to be taken out.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.unordered.is_empty()
+            && self.unreliable.events.is_empty()
+            && self.lanes.iter().all(Lane::is_empty)
+    }
+
     pub(crate) fn lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -343,6 +350,10 @@ impl Outbox {
 }
 
 impl Lane {
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.buffer.is_empty()
+    }
+
     fn push(&mut self, id: u32, payload: &[u8]) {
         self.tally.add(id);
         self.credit += payload.len() + frame_overhead(id, payload.len());
