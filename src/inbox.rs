@@ -235,7 +235,7 @@ impl<T> fmt::Debug for Inbox<T> {
 }
 
 impl<T> Shared<T> {
-    /// False if an event was dropped that is not an older one of the same inbox.
+    /// False if an event had to be dropped, this one or an older one.
     fn put(&self, item: Item<T>) -> bool {
         let dropped = {
             let mut state = self.lock();
@@ -250,10 +250,10 @@ impl<T> Shared<T> {
             oldest
         };
         self.arrived.notify_one();
-        if let Some(oldest) = dropped {
+        if let Some(oldest) = &dropped {
             oldest.held.give_back(oldest.bytes);
         }
-        true
+        dropped.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
