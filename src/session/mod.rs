@@ -6,6 +6,8 @@
 pub(crate) mod budget;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,7 +1,7 @@
 //! Handlers of events: all of them, every event, whatever one of them does.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -130,21 +130,14 @@ async fn asynchronous_handlers_may_overlap() {
 async fn once_is_disconnected_before_it_runs() {
     let world = world();
     let (ada, player) = within(world.join("Ada")).await;
-    let own = Arc::new(Mutex::new(None::<Subscription>));
+    let own = Arc::new(OnceLock::<Subscription>::new());
     let notes = Notes::<(u32, bool)>::new();
     let (seen, subscription) = (notes.clone(), own.clone());
-    let mut slot = own.lock().unwrap();
-    *slot = Some(ada.on_client_event_once(&NUMBER, move |n| {
-        let connected = subscription
-            .lock()
-            .unwrap()
-            .as_ref()
-            .unwrap()
-            .is_connected();
-        seen.push((n, connected));
-    }));
-    assert!(slot.as_ref().unwrap().is_connected());
-    drop(slot);
+    let once = ada.on_client_event_once(&NUMBER, move |n| {
+        seen.push((n, subscription.wait().is_connected()));
+    });
+    assert!(once.is_connected());
+    own.set(once).unwrap();
     for n in 0..3 {
         world.server.fire_client(&player, &NUMBER, &n).unwrap();
     }
@@ -220,18 +213,15 @@ async fn next_ends_with_the_connection() {
 async fn disconnecting_inside_the_handler_and_twice_is_safe() {
     let world = world();
     let (ada, player) = within(world.join("Ada")).await;
-    let own = Arc::new(Mutex::new(None::<Subscription>));
+    let own = Arc::new(OnceLock::<Subscription>::new());
     let (notes, other) = (Notes::<u32>::new(), Notes::<u32>::new());
     let (seen, subscription) = (notes.clone(), own.clone());
-    let mut slot = own.lock().unwrap();
-    *slot = Some(ada.on_client_event(&NUMBER, move |n| {
-        let own = subscription.lock().unwrap();
-        let own = own.as_ref().unwrap();
-        own.disconnect();
-        own.disconnect();
+    let connected = ada.on_client_event(&NUMBER, move |n| {
+        subscription.wait().disconnect();
+        subscription.wait().disconnect();
         seen.push(n);
-    }));
-    drop(slot);
+    });
+    own.set(connected).unwrap();
     let seen = other.clone();
     ada.on_client_event(&NUMBER, move |n| seen.push(n));
     for n in 0..3 {
@@ -240,10 +230,8 @@ async fn disconnecting_inside_the_handler_and_twice_is_safe() {
     settle(&ada).await;
     assert_eq!(notes.all(), [0]);
     assert_eq!(other.all(), [0, 1, 2]);
-    let own = own.lock().unwrap();
-    let own = own.as_ref().unwrap();
-    assert!(!own.is_connected());
-    own.disconnect();
+    assert!(!own.wait().is_connected());
+    own.wait().disconnect();
 }
 
 /// R88: dropping what `on_client_event` returns disconnects nothing.
@@ -268,7 +256,7 @@ async fn an_event_that_does_not_decode_uses_up_no_handler() {
     impl TryFrom<u32> for Even {
         type Error = &'static str;
         fn try_from(n: u32) -> Result<Self, Self::Error> {
-            if n % 2 == 0 { Ok(Self(n)) } else { Err("odd") }
+            n.is_multiple_of(2).then_some(Self(n)).ok_or("odd")
         }
     }
     impl From<Even> for u32 {
@@ -374,7 +362,7 @@ async fn the_types_of_the_seed_and_nested_ones_travel() {
     enum Item {
         Empty,
         Sword { damage: u16, names: Vec<String> },
-        Bag(Vec<Item>),
+        Bag(Vec<Self>),
     }
     let parts = vec![
         (BrickColor::red(), Vector3::new(0.0, 20.0, -0.5)),
@@ -440,7 +428,7 @@ async fn on_disconnected_says_why() {
     let kicked = DisconnectReason::Kicked {
         message: "no running".into(),
     };
-    assert_eq!(notes.wait(1).await, [kicked.clone()]);
+    assert_eq!(notes.wait(1).await[0], kicked);
     assert!(!ada.is_connected());
     let seen = notes.clone();
     ada.on_disconnected(move |reason| seen.push(reason));
