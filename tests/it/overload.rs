@@ -88,22 +88,21 @@ fn fill(world: &World, player: &Player) -> (u32, FireError) {
 
 /// Fills until the network has taken what it takes, so that there is no room and will be none.
 async fn fill_up(world: &World, player: &Player) -> u32 {
-    let mut accepted = 0;
-    let mut last = tokio::time::Instant::now();
-    // The network thread moves what it can within a moment; then nothing moves any more.
-    while last.elapsed() < Duration::from_millis(300) {
+    let (witness, _) = within(world.join("Witness")).await;
+    let (mut accepted, mut idle) = (0, 0);
+    while idle < 3 {
         match world.server.fire_client(player, &CHUNK, &chunk(accepted)) {
-            Ok(()) => {
-                accepted += 1;
-                last = tokio::time::Instant::now();
-            }
+            Ok(()) => (accepted, idle) = (accepted + 1, 0),
             Err(FireError::QueueFull { .. }) => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                idle += 1;
+                // There and back: the network thread has had its turn with the player's queue too.
+                settle(&witness).await;
             }
             Err(error) => panic!("{error}"),
         }
         assert!(accepted as usize * 16 * 1024 <= BOUND, "it must end");
     }
+    within(witness.leave()).await;
     accepted
 }
 
