@@ -104,8 +104,8 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// What is queued is to leave. With [`Flush::Immediate`] that is so at any time; else a flush, a
-    /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
+    /// With [`Flush::Tick`]: what is queued is to leave, as a flush was asked for, a call or reply
+    /// counts on it, the outbox is crowded, or the connection ends.
     due: bool,
     ending: Option<Ending>,
     /// The peer has said goodbye, for this reason.
@@ -146,7 +146,7 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                due: flush == Flush::Immediate,
+                due: false,
                 ending: None,
                 left: None,
             }),
@@ -180,7 +180,7 @@ impl Link {
             state.outbox.announce(event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
-            let result = result.map(|()| state.due);
+            let result = result.map(|()| self.may_leave(&state));
             (result, state.outbox.take_lane_too_many())
         };
         if let Some(lane) = lane_too_many {
@@ -216,11 +216,15 @@ impl Link {
     }
 
     /// From now on the player takes part in broadcasts.
-    pub(crate) fn activate(self: &Arc<Self>) {
+    ///
+    /// It is told of the remotes it does not know yet; those added later reach it through the hub.
+    pub(crate) fn activate(self: &Arc<Self>, announce: impl FnOnce(u32) -> Vec<Announcement>) {
         let Some(hub) = &self.hub else { return };
-        // Known to the hub first, or entries between the two could be forgotten unseen.
+        // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
-        self.lock().cursor = Some(hub.end());
+        let mut state = self.lock();
+        state.outbox.announce(u32::MAX, announce);
+        state.cursor = Some(hub.end());
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -249,7 +253,7 @@ impl Link {
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.due = true;
+            state.due |= call.ordered;
             state.calls.push_back(call);
         }
         self.wake();
@@ -268,8 +272,11 @@ impl Link {
     fn catch_up(self: &Arc<Self>) {
         let news = {
             let mut state = self.lock();
-            state.due = true;
-            self.apply_log(&mut state)
+            let news = self.apply_log(&mut state);
+            // Others may have taken them already, and left them to the flush that this is.
+            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
+            state.due |= news;
+            news
         };
         if news {
             self.wake_here();
@@ -336,9 +343,19 @@ impl Link {
         }
     }
 
+    /// Whether what is queued may leave now.
+    fn may_leave(&self, state: &State) -> bool {
+        self.flush == Flush::Immediate || state.due
+    }
+
     /// Has everything leave that was accepted.
     pub(crate) fn flush(self: &Arc<Self>) {
-        self.lock().due = true;
+        self.parked.store(false, Ordering::Release);
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            state.due = true;
+        }
         self.wake();
     }
 
@@ -376,7 +393,6 @@ impl Link {
     /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
     fn run(&self) {
         self.activity.store(RUNNING, Ordering::Release);
-        self.parked.store(false, Ordering::Release);
     }
 
     /// The task has nothing more to do; false if something came in meanwhile.

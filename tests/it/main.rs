@@ -1,10 +1,18 @@
 //! The promises of farfire, over real QUIC on loopback: one module per promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod barrier;
 mod blocking;
+mod early;
+mod events;
 mod handlers;
 mod inbox;
 mod invoking;
+mod ledger;
+mod ordering;
+mod overload;
 mod smoke;
 mod threads;
+mod tick;
+mod unreliable;
 mod world;

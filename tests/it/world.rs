@@ -1,16 +1,20 @@
 //! The harness: a server and its clients in one process, over real QUIC on loopback.
 
 use std::{
-    future::Future,
+    future::{Future, IntoFuture},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use farfire::{
-    Client, ClientBuilder, Player, Server, ServerBuilder,
+    Client, ClientBuilder, DropCause, LinkStats, Player, Rate, RemoteFunction, RemoteStats, Server,
+    ServerBuilder,
     tls::{Identity, Trust},
 };
 use tokio::sync::{Notify, Semaphore};
+
+/// Once a call of this has returned, all that either side fired before it is done with.
+pub(crate) const SETTLE: RemoteFunction<(), ()> = RemoteFunction::new("Settle");
 
 /// A server, and how to join it.
 pub(crate) struct World {
@@ -29,6 +33,7 @@ impl World {
         let server = describe(Server::builder("127.0.0.1:0", identity))
             .start()
             .expect("a server");
+        server.on_server_invoke(&SETTLE, |_, ()| ());
         Self { server }
     }
 
@@ -52,6 +57,44 @@ impl World {
             .player(id)
             .expect("a welcomed player is among the players")
     }
+}
+
+/// Limits under which a client may fire as fast as it can.
+pub(crate) fn generous() -> farfire::Limits {
+    let mut limits = farfire::Limits::default();
+    limits.events = Rate::per_second(1_000_000);
+    limits.unreliable_events = Rate::per_second(1_000_000);
+    limits
+}
+
+/// Waits until every reliable event that was fired before, to and by `client`, is done with.
+pub(crate) async fn settle(client: &Client) {
+    let call = client.invoke_server(&SETTLE, &());
+    within(call.timeout(Duration::from_secs(20)).into_future())
+        .await
+        .expect("to settle");
+}
+
+/// The ledger of one remote.
+pub(crate) fn ledger(stats: &LinkStats, remote: &str) -> RemoteStats {
+    let found = stats.remotes.iter().find(|stats| stats.remote == remote);
+    found.expect("an event of that remote").clone()
+}
+
+/// How many of `drops` have this cause.
+pub(crate) fn count_of(drops: &[(DropCause, u64)], cause: DropCause) -> u64 {
+    let counts = drops.iter().filter(|(why, _)| *why == cause);
+    counts.map(|(_, count)| count).sum()
+}
+
+/// Waits for something that nobody announces, such as a count in the statistics.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
 }
 
 /// Things that handlers note down, for the test to wait for.
@@ -110,16 +153,6 @@ impl Gate {
     pub(crate) async fn pass(&self) {
         let _ = self.0.acquire().await;
     }
-}
-
-/// Waits for something that nothing tells of.
-pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
-    within(async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
 }
 
 /// Fails the test when `future` takes longer than anything here should.
