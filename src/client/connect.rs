@@ -19,7 +19,7 @@ use crate::{
     config::ConfigError,
     link::{Link, Wiring, driver::Driver, reason::DisconnectReason},
     network::{self, Network},
-    player::PlayerId,
+    player::{NAME_RULE, PlayerId},
     registry::DeclareError,
     session::Held,
     tls::{self, CertificateFault, Pin, Trust, Verdict},
@@ -46,6 +46,12 @@ pub(super) async fn run(
 ) -> Result<Client, ConnectError> {
     if token.len() > wire::MAX_TOKEN_BYTES {
         return Err(ConnectError::TokenTooLong { bytes: token.len() });
+    }
+    if name.len() > wire::MAX_NAME_BYTES {
+        // It cannot even be asked for.
+        return Err(ConnectError::BadName {
+            detail: NAME_RULE.into(),
+        });
     }
     let at = place.network.assign();
     let runtime = place.network.runtime(at).clone();
@@ -355,10 +361,10 @@ pub enum ConnectError {
     /// The server wants a token, or another one.
     #[error("the server did not accept the token: ask its host for a valid one")]
     BadToken,
-    /// The server does not take the name.
-    #[error("the server did not accept the name: {detail}")]
+    /// The player cannot have this name.
+    #[error("the name was not accepted: {detail}")]
     BadName {
-        /// What the server says.
+        /// What a name has to be.
         detail: String,
     },
     /// The server refused for a reason of its own.
@@ -388,7 +394,7 @@ pub enum ConnectError {
         reason: DisconnectReason,
     },
     /// The token is longer than 4096 bytes.
-    #[error("the token has {bytes} bytes and 4096 are allowed")]
+    #[error("the token has {bytes} bytes and 4096 are allowed: use a shorter one")]
     TokenTooLong {
         /// Its length.
         bytes: usize,

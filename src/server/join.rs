@@ -18,7 +18,7 @@ use super::ServerInner;
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
     link::{Link, driver::Driver, hub::Hub, run_event_handler},
-    player::Player,
+    player::{self, Player},
     session::Held,
     wire::{
         self, PROTOCOL_VERSION,
@@ -259,12 +259,10 @@ async fn admit(
         }
     };
     let name = admission.name.get_or_insert_with(|| hello.name.clone());
-    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        let detail =
-            format!("a name has at most {MAX_NAME_CHARS} characters and no control characters");
+    if !player::is_name(name) {
         return Err(No {
             code: CloseCode::BAD_NAME,
-            detail,
+            detail: player::NAME_RULE.into(),
         });
     }
     Ok(admission)
@@ -411,5 +409,3 @@ fn close(connection: &Connection, code: CloseCode) {
 
 /// The client has read a refusal well before this, or never will.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
-/// Long enough for any name that fits above a head.
-const MAX_NAME_CHARS: usize = 64;
