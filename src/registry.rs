@@ -30,6 +30,8 @@ pub(crate) struct Registry<C> {
     assigns_ids: bool,
     /// Counts handlers that came and remotes that were bound: held events look at it.
     generation: AtomicU64,
+    /// Set with [`clear`](Self::clear): no handler is kept any more.
+    cleared: AtomicBool,
     changed: OnceLock<Box<dyn Fn(Change) + Send + Sync>>,
 }
 
@@ -91,6 +93,7 @@ impl<C: 'static> Registry<C> {
             announced: Mutex::default(),
             assigns_ids,
             generation: AtomicU64::new(0),
+            cleared: AtomicBool::new(false),
             changed: OnceLock::new(),
         }
     }
@@ -263,6 +266,9 @@ impl<C: 'static> Registry<C> {
             listeners.push(listener.clone());
             listeners
         });
+        if self.is_cleared() {
+            entry.forget(number);
+        }
         self.tell(Change::Listening);
         number
     }
@@ -272,16 +278,25 @@ impl<C: 'static> Registry<C> {
         entry
             .function
             .store(handler.map(|handler| Arc::new(Function(handler))));
+        if self.is_cleared() {
+            entry.function.store(None);
+        }
         self.tell(Change::Listening);
     }
 
-    /// Drops all handlers, and with them whatever they captured.
+    /// Drops all handlers, and with them whatever they captured; later ones are dropped as they come.
     pub(crate) fn clear(&self) {
+        // First, so that whoever adds one meanwhile either sees this or is seen below.
+        self.cleared.store(true, Ordering::SeqCst);
         let table = self.table.load_full();
         for entry in &table.entries {
             entry.listeners.store(Arc::default());
             entry.function.store(None);
         }
+    }
+
+    fn is_cleared(&self) -> bool {
+        self.cleared.load(Ordering::SeqCst)
     }
 
     fn tell(&self, change: Change) {
