@@ -152,7 +152,7 @@ impl<C: HandlerContext> Driver<C> {
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
                     }
-                    if let Poll::Ready(reason) = self.send(cx) {
+                    if let Poll::Ready(reason) = self.send(cx, more) {
                         return Poll::Ready(reason);
                     }
                     if more {
@@ -242,8 +242,9 @@ impl<C: HandlerContext> Driver<C> {
         }
     }
 
-    /// Sends what can be sent, and moves an ending connection on towards its end.
-    fn send(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+    /// Sends what can be sent, and moves an ending connection on towards its end; `unread` says that
+    /// there is more to read.
+    fn send(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<DisconnectReason> {
         if matches!(self.phase, Phase::Running) {
             let ending = self.link.lock().ending.clone();
             match ending {
@@ -272,7 +273,7 @@ impl<C: HandlerContext> Driver<C> {
                     self.outbound.finish_side_lanes();
                     if self.outbound.is_empty()
                         && self.events == 0
-                        && self.outbound.side_lanes_done()
+                        && self.outbound.side_lanes_done(cx)
                     {
                         let Ending { code, text, .. } = ending.clone();
                         self.outbound.say_goodbye(&Control::Goodbye { code, text });
@@ -294,8 +295,9 @@ impl<C: HandlerContext> Driver<C> {
                 patience,
                 lane_ended,
             } => {
-                // Everything else of the peer was acknowledged before it said goodbye, and has been read.
-                if !*lane_ended && patience.as_mut().poll(cx).is_pending() {
+                // Everything else of the peer was acknowledged before it said goodbye.
+                let done = *lane_ended && !unread;
+                if !done && patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 let (code, reason) = (*code, reason.clone());

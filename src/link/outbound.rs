@@ -37,6 +37,8 @@ enum LaneState {
     Closed,
     Opening(Opening),
     Open(Writer),
+    /// Until the peer has acknowledged everything up to the end.
+    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>),
     Finished,
 }
 
@@ -108,8 +110,11 @@ impl Outbound {
                 && lane.queue.is_empty()
                 && let LaneState::Open(writer) = &mut lane.state
             {
+                let acknowledged = writer.stopped();
                 writer.finish();
-                lane.state = LaneState::Finished;
+                lane.state = LaneState::Finishing(Box::pin(async move {
+                    let _ = acknowledged.await;
+                }));
             }
         }
         Ok(moved)
@@ -172,11 +177,18 @@ impl Outbound {
         }
     }
 
-    /// Whether the side lanes are written and acknowledged.
-    pub(super) fn side_lanes_done(&self) -> bool {
-        self.lanes.iter().skip(1).all(|lane| {
-            lane.queue.is_empty() && matches!(lane.state, LaneState::Finished | LaneState::Closed)
-        })
+    /// Whether the side lanes are written and acknowledged; the goodbye could overtake them otherwise.
+    pub(super) fn side_lanes_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut done = true;
+        for lane in self.lanes.iter_mut().skip(1) {
+            if let LaneState::Finishing(acknowledged) = &mut lane.state
+                && acknowledged.as_mut().poll(cx).is_ready()
+            {
+                lane.state = LaneState::Finished;
+            }
+            done &= matches!(lane.state, LaneState::Finished | LaneState::Closed);
+        }
+        done
     }
 
     /// Says goodbye on the default lane, and ends it.
