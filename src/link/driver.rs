@@ -250,6 +250,7 @@ impl<C: HandlerContext> Driver<C> {
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),
                 Some(ending) => {
+                    self.fail_calls_in_line(&ending);
                     let patience = Box::pin(sleep(self.wiring.timeouts.leave));
                     self.phase = Phase::Leaving {
                         ending,
@@ -304,6 +305,15 @@ impl<C: HandlerContext> Driver<C> {
                 self.connection.close(VarInt::from_u32(code.as_u32()), b"");
                 Poll::Ready(reason)
             }
+        }
+    }
+
+    /// Calls that wait for their turn would get none before the end.
+    fn fail_calls_in_line(&self, ending: &Ending) {
+        let calls = std::mem::take(&mut self.link.lock().calls);
+        let reason = DisconnectReason::from_here(ending.code, ending.text.clone());
+        for call in calls {
+            call.slot.disconnected(reason.clone());
         }
     }
 
