@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod joining;
+mod leaving;
 mod raw;
 mod smoke;
 mod world;
