@@ -339,6 +339,9 @@ async fn play(
         }
     }
     link.activate();
+    // Those that came after the welcome was written, and before broadcasts reached this player.
+    let (registry, newest) = (&wiring.registry, wiring.registry.len() as u32);
+    link.announce(newest, |from| registry.announcements(from));
     // Last, so that a client that has joined takes part in everything.
     match timeout_at(deadline, send.write_all(&welcome)).await {
         Ok(Ok(())) => _ = send.finish(),
