@@ -111,12 +111,18 @@ async fn join(
         Ok(Err(error)) => return Err(failed(peer, error, trust, &verdict)),
         Ok(Ok(connection)) => connection,
     };
-    let hello = Hello {
+    let mut hello = Hello {
         name,
         token,
         remotes: wiring.registry.infos(),
     };
-    let hello = hello.encode().map_err(|error| ConnectError::Setup {
+    let hello = hello.encode().or_else(|error| {
+        // Mismatches are found on this side as well, from the server's own list.
+        tracing::debug!(%error, "the server is not told which remotes this client has");
+        hello.remotes.clear();
+        hello.encode()
+    });
+    let hello = hello.map_err(|error| ConnectError::Setup {
         detail: error.to_string(),
     })?;
     match timeout_at(deadline, greet(&connection, &hello)).await {
