@@ -451,14 +451,15 @@ pub enum InvokeError {
     NoHandler,
     /// Both sides declare this function with different types.
     #[error(
-        "remote {name:?} is {ours} here and {theirs} on the other side: build both from the same code"
+        "remote {name:?} is {}: build both from the same code",
+        difference(ours, theirs)
     )]
     SignatureMismatch {
         /// The function's name.
         name: &'static str,
-        /// Kind and shape on this side.
+        /// Kind and shape on this side; empty if it was the other side that noticed.
         ours: String,
-        /// Kind and shape on the other side.
+        /// Kind and shape on the other side; empty likewise.
         theirs: String,
     },
     /// The other side does not allow this call.
@@ -623,6 +624,13 @@ impl InvokeError {
             _ => {}
         }
         self
+    }
+}
+
+fn difference(ours: &str, theirs: &str) -> String {
+    match theirs {
+        "" => "not the same on the other side, whose log has both shapes".into(),
+        _ => format!("{ours} here and {theirs} on the other side"),
     }
 }
 

@@ -334,12 +334,12 @@ impl<C: HandlerContext> Inbound<C> {
                 self.session.put_back(event);
                 return Ok(false);
             };
-            if entry.declaration.kind != RemoteKind::Event {
-                return Err(Violation::WrongKind);
-            }
             if entry.theirs().is_some() {
                 self.session.refuse(id, DropCause::SignatureMismatch, now)?;
                 continue;
+            }
+            if entry.declaration.kind != RemoteKind::Event {
+                return Err(Violation::WrongKind);
             }
             let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
             match result {
@@ -363,6 +363,12 @@ impl<C: HandlerContext> Inbound<C> {
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
             return self.session.hold(&event, now);
         };
+        if entry.theirs().is_some() {
+            // Declared a moment ago: the session has yet to hear of it.
+            return self
+                .session
+                .refuse(event.id, DropCause::SignatureMismatch, now);
+        }
         let watch = Watch::start(entry.spec.name, now);
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
         drop(watch);

@@ -169,11 +169,11 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             let mut changed = pin!(self.wiring.changed.notified());
             changed.as_mut().enable();
             match self.wiring.registry.by_id(id) {
-                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
-                    return Err(CallCode::UNKNOWN_FUNCTION);
-                }
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
+                }
+                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
+                    return Err(CallCode::UNKNOWN_FUNCTION);
                 }
                 Some(entry) => {
                     if let Some(handler) = entry.function() {
