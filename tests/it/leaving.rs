@@ -7,7 +7,6 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 

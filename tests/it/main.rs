@@ -4,5 +4,6 @@
 mod joining;
 mod leaving;
 mod raw;
+mod remotes;
 mod smoke;
 mod world;
