@@ -16,12 +16,13 @@ use bytes::BytesMut;
 use crate::{
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
+    handler::guarded,
     link::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
         reason::DisconnectReason,
     },
-    network::{self, Network},
+    network::{self, Network, clock},
     registry::{Entry, describe},
     remote::Payload,
     wire::{
@@ -139,8 +140,26 @@ impl<R: Payload> Invocation<R> {
         block_on(self.into_future())
     }
 
+    /// Makes the call now, and runs `callback` with its result on the network's thread.
+    ///
+    /// For programs that do not await: the callback runs exactly once, by the deadline, and must not
+    /// block. A call made in the callback of another never leaves the network's thread.
+    pub fn then(self, callback: impl FnOnce(Result<R, InvokeError>) + Send + 'static) {
+        let thread = match &self.call {
+            Ok(call) => self.network.thread_of(call.link.thread()),
+            Err(_) => 0,
+        };
+        let runtime = self.network.runtime(thread).clone();
+        let call = self.into_future();
+        runtime.spawn(async move {
+            let result = call.await;
+            // A panic is logged, as a handler's is.
+            let _ = guarded(|| callback(result));
+        });
+    }
+
     async fn run(self) -> Result<R, InvokeError> {
-        let began = Instant::now();
+        let began = clock::now();
         let name = self.name;
         self.resolve(began)
             .await
@@ -181,11 +200,8 @@ impl<R: Payload> Invocation<R> {
         }
         // Gives the call up when it is dropped, and does nothing once there is a result.
         let giving_up = GiveUp(slot.clone());
-        let sleep = {
-            // The deadline is kept by the network's timer, not by the runtime that awaits, if any.
-            let _entered = self.network.timer().enter();
-            tokio::time::sleep_until(deadline.into())
-        };
+        // Kept by the network's timer, not by the runtime that awaits, if any.
+        let sleep = self.network.sleep_until(deadline);
         let mut sleep = pin!(sleep);
         let body = poll_fn(|cx| {
             if let Poll::Ready(result) = slot.poll_result(cx) {

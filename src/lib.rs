@@ -14,10 +14,13 @@ mod inbox;
 mod registry;
 mod session;
 // Plumbing.
+pub mod conditioner;
 mod fire;
 mod invocation;
 mod link;
 mod network;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
 // The front door.
 pub mod client;

@@ -111,6 +111,16 @@ async fn join(
         Ok(Err(error)) => return Err(failed(peer, error, trust, &verdict)),
         Ok(Ok(connection)) => connection,
     };
+    if connection
+        .max_datagram_size()
+        .is_none_or(|most| most < wire::MAX_DATAGRAM)
+    {
+        connection.close(
+            VarInt::from_u32(CloseCode::PROTOCOL_VIOLATION.as_u32()),
+            b"",
+        );
+        return Err(ConnectError::Protocol);
+    }
     let mut hello = Hello {
         name,
         token,
@@ -260,7 +270,16 @@ async fn play(
 ) {
     let id = welcome.player_id;
     let number = network.thread_number(at);
-    let link = Link::new(id, connection, None, number, &wiring.limits, wiring.flush);
+    let calls = welcome.limits.calls_in_flight as usize;
+    let link = Link::new(
+        id,
+        connection,
+        None,
+        number,
+        &wiring.limits,
+        calls,
+        wiring.flush,
+    );
     watch(&wiring, &link);
     let held = Here(Held::new(wiring.limits.held_bytes));
     let inner = Arc::new(ClientInner {

@@ -19,7 +19,7 @@ use crate::{
     inbox::Context,
     invocation::{block_on, may_not_block},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
-    network::Network,
+    network::{Network, clock},
     player::PlayerId,
     registry::{DeclareError, describe},
     remote::Remote,
@@ -140,7 +140,7 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
-        let warning = self.sleep(WAIT_WARNING);
+        let warning = self.inner.network.sleep_until(clock::now() + WAIT_WARNING);
         let mut warning = pin!(warning);
         let mut ready = pin!(self.remote_ready(remote));
         tokio::select! {
@@ -168,7 +168,10 @@ impl Client {
         remote: &dyn Remote,
         timeout: Duration,
     ) -> Result<(), WaitError> {
-        let patience = self.sleep(timeout);
+        let patience = self
+            .inner
+            .network
+            .sleep_until(clock::now() + timeout.min(LONGEST_WAIT));
         tokio::select! {
             biased;
             result = self.wait_for_remote(remote) => result,
@@ -197,12 +200,6 @@ impl Client {
                 reason = self.inner.link.closed() => return Err(WaitError::Disconnected { reason }),
             }
         }
-    }
-
-    /// A sleep that depends on no runtime of the program's.
-    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        let _entered = self.inner.network.timer().enter();
-        tokio::time::sleep(duration)
     }
 
     /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
@@ -254,7 +251,7 @@ impl Client {
 
     /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.
     pub fn flush(&self) {
-        self.inner.link.wake();
+        self.inner.link.flush();
     }
 
     /// Pings, traffic, queues and the ledger, at this moment.
@@ -332,3 +329,5 @@ pub enum WaitError {
 
 /// When a wait without an end says that it still waits (R113).
 const WAIT_WARNING: Duration = Duration::from_secs(5);
+/// Longer than any program runs, and short enough to be added to a clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

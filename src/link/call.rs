@@ -25,6 +25,7 @@ use super::{
 use crate::{
     codec::EncodeError,
     handler::IncidentId,
+    network::clock,
     registry::DeclareError,
     session::Violation,
     wire::{
@@ -208,7 +209,7 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
     let mut recv = Reader::new(recv, CallCode::CANCELLED);
 
     slot.enter(Stage::Send);
-    let remaining = call.deadline.saturating_duration_since(Instant::now());
+    let remaining = call.deadline.saturating_duration_since(clock::now());
     let header = RequestHeader {
         function: call.id,
         remaining,

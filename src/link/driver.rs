@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, Stream};
-use quinn::VarInt;
+use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use super::{
@@ -148,6 +148,8 @@ impl<C: HandlerContext> Driver<C> {
                             }));
                         }
                     }
+                    // Whatever handlers fired up to here goes out below; what comes later shows at the end.
+                    self.link.run();
                     self.work(cx);
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
@@ -163,7 +165,6 @@ impl<C: HandlerContext> Driver<C> {
                     if self.link.idle() {
                         return Poll::Pending;
                     }
-                    self.link.run();
                 }
             })
             .await
@@ -210,7 +211,7 @@ impl<C: HandlerContext> Driver<C> {
         loop {
             {
                 let mut state = self.link.lock();
-                while self.calls < self.wiring.limits.calls_in_flight {
+                while self.calls < self.link.calls_in_flight {
                     let Some(call) = state.calls.pop_front() else {
                         break;
                     };
@@ -221,7 +222,7 @@ impl<C: HandlerContext> Driver<C> {
                         Done::Call
                     }));
                 }
-                while self.events < UNORDERED_AT_ONCE {
+                while state.due && self.events < UNORDERED_AT_ONCE {
                     let Some((id, bytes)) = state.outbox.take_unordered() else {
                         break;
                     };
@@ -261,8 +262,10 @@ impl<C: HandlerContext> Driver<C> {
                 None => {}
             }
         }
-        // An error means that the connection is gone, which reading tells with its reason.
-        let _ = self.outbound.poll(cx);
+        // Any other error means that the connection is gone, which reading tells with its reason.
+        if let Err(WriteError::Stopped(_)) = self.outbound.poll(cx) {
+            return Poll::Ready(self.punish(&Violation::LaneStopped));
+        }
         match &mut self.phase {
             Phase::Running => Poll::Pending,
             Phase::Leaving {

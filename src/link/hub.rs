@@ -147,7 +147,7 @@ impl Hub {
     pub(crate) fn flush(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
         for link in parked {
-            link.wake();
+            link.flush();
         }
         self.signal.notify_one();
     }

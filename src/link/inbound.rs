@@ -12,11 +12,12 @@ use quinn::{ReadError, RecvStream};
 
 use super::{
     Link, Wiring,
-    serve::{Watch, run_event_handler},
+    serve::{run_event_handler, watch},
 };
 use crate::{
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
+    network::clock,
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{
@@ -105,7 +106,7 @@ impl<C: HandlerContext> Inbound<C> {
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            Instant::now(),
+            clock::now(),
         );
         Self {
             generation: wiring.registry.generation(),
@@ -240,10 +241,13 @@ impl<C: HandlerContext> Inbound<C> {
             }
             Content::Event { remote, payload } => {
                 let known = Self::known(&self.wiring, &self.link);
-                let event =
-                    self.session
-                        .unordered(remote, payload.into(), &known, Instant::now())?;
-                event.map_or(Ok(()), |event| self.offer(event))
+                let event = self
+                    .session
+                    .unordered(remote, payload.into(), &known, clock::now())?;
+                match event {
+                    Some(event) => self.offer(event, clock::now()).map(drop),
+                    None => Ok(()),
+                }
             }
             Content::Done => Ok(()),
         }
@@ -256,14 +260,14 @@ impl<C: HandlerContext> Inbound<C> {
         budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let now = Instant::now();
+        let mut now = clock::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
                 None => return Ok(true),
                 Some(Arrival::Event(event)) => {
                     *budget -= 1;
-                    self.offer(event)?;
+                    now = self.offer(event, now)?;
                 }
                 Some(Arrival::Control(control)) => self.control(control, notices)?,
             }
@@ -271,7 +275,7 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(false)
     }
 
-    fn control(&self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
         match control {
             Control::Announce(_) if self.wiring.side == Side::Server => {
                 return Err(Violation::UnexpectedControl);
@@ -282,10 +286,12 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
             Control::Ping { nonce } => {
-                self.link
-                    .lock()
-                    .outbox
-                    .push_control(&Control::Pong { nonce });
+                if self.session.may_ping(clock::now())? {
+                    self.link
+                        .lock()
+                        .outbox
+                        .push_control(&Control::Pong { nonce });
+                }
             }
             Control::Pong { nonce } => self.link.pong(nonce),
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
@@ -299,7 +305,7 @@ impl<C: HandlerContext> Inbound<C> {
         datagram: Bytes,
         budget: &mut usize,
     ) -> Result<(), Violation> {
-        let now = Instant::now();
+        let mut now = clock::now();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
@@ -307,7 +313,7 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(());
             };
             *budget = budget.saturating_sub(1);
-            self.offer(event)?;
+            now = self.offer(event, now)?;
         }
     }
 
@@ -319,7 +325,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.generation = generation;
         let known = Self::known(&self.wiring, &self.link);
-        self.session.look_up_again(&known, Instant::now());
+        self.session.look_up_again(&known, clock::now());
         for id in self.session.held() {
             self.offer_held(id)?;
         }
@@ -329,7 +335,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// Gives held events of `id` to whoever listens now, in order. False if some are still held.
     fn offer_held(&mut self, id: u32) -> Result<bool, Violation> {
         while let Some(event) = self.session.release(id) {
-            let now = Instant::now();
+            let now = clock::now();
             let Some(entry) = self.wiring.registry.by_id(id) else {
                 self.session.put_back(event);
                 return Ok(false);
@@ -354,24 +360,24 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(true)
     }
 
-    /// Gives an event to its handlers, or keeps it for the first one.
-    fn offer(&mut self, event: Event) -> Result<(), Violation> {
-        let now = Instant::now();
+    /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
+    fn offer(&mut self, event: Event, now: Instant) -> Result<Instant, Violation> {
         if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         }
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         };
         if entry.theirs().is_some() {
             // Declared a moment ago: the session has yet to hear of it.
-            return self
-                .session
-                .refuse(event.id, DropCause::SignatureMismatch, now);
+            self.session
+                .refuse(event.id, DropCause::SignatureMismatch, now)?;
+            return Ok(now);
         }
-        let watch = Watch::start(entry.spec.name, now);
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
-        drop(watch);
+        let now = watch(entry.spec.name, now);
         match result {
             Dispatch::Unheard if event.reliable => self.session.hold(&event, now)?,
             other => self.settle(event.id, other, now)?,
@@ -379,7 +385,7 @@ impl<C: HandlerContext> Inbound<C> {
         if !self.pending.is_empty() {
             self.start_pending(entry.spec.name);
         }
-        Ok(())
+        Ok(now)
     }
 
     fn settle(&mut self, id: u32, result: Dispatch, now: Instant) -> Result<(), Violation> {

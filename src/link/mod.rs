@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     config::{Flush, Limits, Timeouts},
-    network,
+    network::{self, clock},
     registry::Registry,
     session::{
         Side,
@@ -88,6 +88,8 @@ pub(crate) struct Link {
     /// What the peer declares differently from the server, by id.
     mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
     connection: quinn::Connection,
+    /// Our calls that the peer takes at a time.
+    calls_in_flight: usize,
     /// The peer's calls under way, running or not.
     serving: AtomicUsize,
     running: Arc<Semaphore>,
@@ -102,8 +104,9 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// Events must leave although no flush was asked for: a call or reply counts on them.
-    urgent: bool,
+    /// What is queued is to leave. With [`Flush::Immediate`] that is so at any time; else a flush, a
+    /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
+    due: bool,
     ending: Option<Ending>,
 }
 
@@ -123,6 +126,7 @@ impl Link {
         hub: Option<Arc<Hub>>,
         thread: usize,
         limits: &Limits,
+        calls_in_flight: usize,
         flush: Flush,
     ) -> Arc<Self> {
         let ledger = Arc::<Ledger>::default();
@@ -140,7 +144,7 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                urgent: false,
+                due: flush == Flush::Immediate,
                 ending: None,
             }),
             activity: AtomicU8::new(IDLE),
@@ -154,10 +158,11 @@ impl Link {
             ledger,
             mismatches: OnceLock::new(),
             connection,
+            calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             data_ping: AtomicU64::new(0),
-            born: Instant::now(),
+            born: clock::now(),
         })
     }
 
@@ -171,16 +176,18 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             state.outbox.announce(event.id, announce);
-            state.outbox.push(event)
+            let result = state.outbox.push(event);
+            state.due |= state.outbox.is_crowded();
+            result.map(|()| state.due)
         };
         match result {
-            Ok(()) => self.wake_to_send(),
+            Ok(due) => self.wake_to_send(due),
             Err(PushError::Full {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
             Err(_) => {}
         }
-        result
+        result.map(drop)
     }
 
     /// Tells the peer of the remotes up to `id`.
@@ -198,11 +205,15 @@ impl Link {
     }
 
     /// From now on the player takes part in broadcasts.
-    pub(crate) fn activate(self: &Arc<Self>) {
+    ///
+    /// It is told of the remotes it does not know yet; those added later reach it through the hub.
+    pub(crate) fn activate(self: &Arc<Self>, announce: impl FnOnce(u32) -> Vec<Announcement>) {
         let Some(hub) = &self.hub else { return };
-        // Known to the hub first, or entries between the two could be forgotten unseen.
+        // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
-        self.lock().cursor = Some(hub.end());
+        let mut state = self.lock();
+        state.outbox.announce(u32::MAX, announce);
+        state.cursor = Some(hub.end());
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -222,7 +233,7 @@ impl Link {
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.urgent = true;
+            state.due = true;
             state.calls.push_back(call);
         }
         self.wake();
@@ -233,13 +244,17 @@ impl Link {
     fn reply_barrier(&self) -> u64 {
         let mut state = self.lock();
         self.apply_log(&mut state);
-        state.urgent = true;
+        state.due = true;
         state.outbox.barrier()
     }
 
     /// Takes the broadcasts that this player has not taken yet, and has them sent.
     fn catch_up(self: &Arc<Self>) {
-        let news = self.apply_log(&mut self.lock());
+        let news = {
+            let mut state = self.lock();
+            state.due = true;
+            self.apply_log(&mut state)
+        };
         if news {
             self.wake_here();
         }
@@ -295,14 +310,20 @@ impl Link {
     }
 
     /// Has accepted events leave, at once or at the next flush.
-    fn wake_to_send(self: &Arc<Self>) {
-        if self.flush == Flush::Immediate {
+    fn wake_to_send(self: &Arc<Self>, due: bool) {
+        if due {
             self.wake();
         } else if let Some(hub) = &self.hub
             && !self.parked.swap(true, Ordering::AcqRel)
         {
             hub.park(self.clone());
         }
+    }
+
+    /// Has everything leave that was accepted.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.lock().due = true;
+        self.wake();
     }
 
     /// Has the task run soon, from whatever thread.
@@ -362,6 +383,7 @@ impl Link {
                     graceful,
                 });
             }
+            state.due = true;
             state.outbox.close();
         }
         self.wake();
@@ -462,6 +484,11 @@ impl Link {
             }
             waits
         });
+    }
+
+    /// The number of the network thread that it lives on.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
     }
 
     pub(crate) fn remote_address(&self) -> std::net::SocketAddr {

@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{Link, State, stream::Writer};
 use crate::{
+    config::Flush,
     session::outbox::Chunk,
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
@@ -61,14 +62,23 @@ impl Outbound {
             let moved = self.write_lanes(cx)?;
             self.send_datagrams(cx);
             if !moved {
-                return Ok(());
+                break;
             }
         }
+        if self.link.flush == Flush::Tick {
+            let mut state = self.link.lock();
+            // What is due stays due until it is all taken; an ending connection holds nothing back.
+            state.due = !state.outbox.is_empty() && state.due || state.ending.is_some();
+        }
+        Ok(())
     }
 
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) {
         let mut state = self.link.lock();
+        if !state.due {
+            return;
+        }
         while self.lanes.len() < state.outbox.lanes() {
             self.lanes.push(Lane {
                 state: LaneState::Closed,
@@ -87,7 +97,6 @@ impl Outbound {
                 lane.queue.push_back(chunk);
             }
         }
-        state.urgent = false;
     }
 
     /// True if something was written, so that there may be room for more.
@@ -124,9 +133,12 @@ impl Outbound {
     /// outbox is replaced by what is newer.
     fn send_datagrams(&mut self, cx: &mut Context<'_>) {
         let link = &self.link;
-        if link.lock().outbox.unreliable_bytes() == 0 {
-            self.retry = None;
-            return;
+        {
+            let state = link.lock();
+            if !state.due || state.outbox.unreliable_bytes() == 0 {
+                self.retry = None;
+                return;
+            }
         }
         if let Some(retry) = &mut self.retry {
             if retry.as_mut().poll(cx).is_pending() {

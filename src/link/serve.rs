@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{timeout, timeout_at},
+    time::{error::Elapsed, timeout, timeout_at},
 };
 
 use super::{
@@ -30,6 +30,7 @@ use crate::{
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
+    network::clock,
     registry::Entry,
     remote::RemoteKind,
     session::{Side, budget::Bucket},
@@ -89,13 +90,13 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
 
     async fn serve(&self, mut send: Writer, mut recv: Reader) {
         let timeouts = &self.wiring.timeouts;
-        let began = Instant::now();
+        let began = clock::now();
         let most = match self.wiring.side {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
         };
         let read = recv.read_to_end(most + MAX_REQUEST_HEADER);
-        let request = match timeout(timeouts.request_read, read).await {
+        let request = match within(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
                 return refuse(send, recv, CallCode::REQUEST_TOO_LARGE);
@@ -113,21 +114,27 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         drop(recv);
 
         let deadline = began + header.remaining.min(MAX_TIMEOUT);
-        let stopped = send.stopped();
         let verdict = {
-            let work = pin!(timeout_at(deadline.into(), self.work(&header, body)));
-            match select(work, pin!(stopped)).await {
-                Either::Left((Ok(verdict), _)) => verdict,
-                Either::Left((Err(_), _)) => Verdict::system(CallCode::CALLEE_DEADLINE),
-                // Nobody waits any more. A handler that has begun goes on or not, as declared.
-                Either::Right(_) => {
-                    send.set_code(CallCode::CANCELLED);
-                    return;
+            let mut work = pin!(self.work(&header, body));
+            // Most handlers are done at once, and need neither a timer nor a look at the stream.
+            match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+                Poll::Ready(verdict) => verdict,
+                Poll::Pending => {
+                    let work = pin!(timeout_at(deadline.into(), work));
+                    match select(work, pin!(send.stopped())).await {
+                        Either::Left((Ok(verdict), _)) => verdict,
+                        Either::Left((Err(_), _)) => Verdict::system(CallCode::CALLEE_DEADLINE),
+                        // Nobody waits any more. A handler that has begun goes on or not, as declared.
+                        Either::Right(_) => {
+                            send.set_code(CallCode::CANCELLED);
+                            return;
+                        }
+                    }
                 }
             }
         };
         let reply = verdict.into_reply(self.link.reply_barrier());
-        let written = timeout(timeouts.reply_write, send.write_last(reply)).await;
+        let written = within(timeouts.reply_write, send.write_last(reply)).await;
         if written.is_err() {
             tracing::debug!(player = self.link.id, "a reply was not taken in time");
         }
@@ -165,9 +172,13 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
 
     /// Finds the function's handler; waits for one that is not there yet (R55).
     async fn handler(&self, id: u32) -> Result<(Arc<Entry<C>>, FunctionHandler<C>), CallCode> {
+        // The first look is without a listener: mostly there is nothing to wait for.
+        let mut waited = false;
         loop {
             let mut changed = pin!(self.wiring.changed.notified());
-            changed.as_mut().enable();
+            if waited {
+                changed.as_mut().enable();
+            }
             match self.wiring.registry.by_id(id) {
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
@@ -189,7 +200,10 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 None if self.wiring.side == Side::Server => return Err(CallCode::UNKNOWN_FUNCTION),
                 None => {}
             }
-            changed.await;
+            if waited {
+                changed.await;
+            }
+            waited = true;
         }
     }
 
@@ -197,7 +211,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         let Some(rate) = entry.spec.policy.rate else {
             return true;
         };
-        let now = Instant::now();
+        let now = clock::now();
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates
             .entry(entry.slot)
@@ -221,14 +235,17 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let watch = Watch::start(entry.spec.name, Instant::now());
+        let began = clock::now();
         let answer = handler(&self.context, body, most);
         let mut future = match answer {
-            Answer::Now(result) => return result,
+            Answer::Now(result) => {
+                watch(entry.spec.name, began);
+                return result;
+            }
             Answer::Later(future) => future,
         };
         let first = poll_once(&self.wiring, &mut future);
-        drop(watch);
+        watch(entry.spec.name, began);
         match first {
             Ok(Poll::Ready(result)) => return result,
             Ok(Poll::Pending) => {}
@@ -250,6 +267,15 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
     }
 }
 
+/// A timeout that sets a timer only if the future is not ready at once.
+async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => timeout(patience, future).await,
+    }
+}
+
 /// Polls a handler's future for the first time: inline, as if on the program's runtime.
 pub(super) fn poll_once<C, T>(
     wiring: &Wiring<C>,
@@ -267,9 +293,9 @@ pub(crate) fn run_event_handler<C>(
     mut future: HandlerFuture<()>,
     remote: &'static str,
 ) {
-    let watch = Watch::start(remote, Instant::now());
+    let began = clock::now();
     let first = poll_once(wiring, &mut future);
-    drop(watch);
+    watch(remote, began);
     match first {
         Ok(Poll::Ready(Ok(()))) | Err(_) => {}
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
@@ -297,29 +323,18 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Names the remote whose handler keeps the network thread for long.
-pub(super) struct Watch {
-    remote: &'static str,
-    since: Instant,
-}
-
-impl Watch {
-    pub(super) fn start(remote: &'static str, since: Instant) -> Self {
-        Self { remote, since }
+/// Names the remote whose handler kept the network thread for long; gives the time it is now.
+pub(super) fn watch(remote: &'static str, since: Instant) -> Instant {
+    let now = clock::now();
+    let took = now.saturating_duration_since(since);
+    if took > SLOW_HANDLER {
+        tracing::warn!(
+            remote,
+            ?took,
+            "a handler blocked the network thread: make it async, or use an inbox"
+        );
     }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let took = self.since.elapsed();
-        if took > SLOW_HANDLER {
-            tracing::warn!(
-                remote = self.remote,
-                ?took,
-                "a handler blocked the network thread: make it async, or use an inbox"
-            );
-        }
-    }
+    now
 }
 
 /// One of the peer's calls under way.

@@ -302,6 +302,7 @@ async fn play(
         Some(hub),
         thread,
         limits,
+        limits.calls_in_flight,
         wiring.flush,
     );
     let remotes = wiring.registry.announcements(0);
@@ -338,10 +339,8 @@ async fn play(
             Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
         }
     }
-    link.activate();
-    // Those that came after the welcome was written, and before broadcasts reached this player.
-    let (registry, newest) = (&wiring.registry, wiring.registry.len() as u32);
-    link.announce(newest, |from| registry.announcements(from));
+    // Remotes may have been added since the welcome was written, by the hooks for one.
+    link.activate(|from| wiring.registry.announcements(from));
     // Last, so that a client that has joined takes part in everything.
     match timeout_at(deadline, send.write_all(&welcome)).await {
         Ok(Ok(())) => _ = send.finish(),

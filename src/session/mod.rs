@@ -263,7 +263,7 @@ impl Session {
                 reliable: true,
             }));
         };
-        // Before the kind is looked at: a peer that means another kind by the name breaks no rule.
+        // First: a mismatch of kinds is the fault of neither, and fails this remote only.
         if meta.mismatch {
             return self
                 .refuse(id, DropCause::SignatureMismatch, now)
@@ -337,6 +337,17 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a ping is within the budget of events, and so gets its answer.
+    pub(crate) fn may_ping(&mut self, now: Instant) -> Result<bool, Violation> {
+        if self.side == Side::Client || self.events.take(now) {
+            return Ok(true);
+        }
+        match self.offences.one_too_many(now) {
+            true => Err(Violation::TooManyOffences),
+            false => Ok(false),
+        }
     }
 
     /// Whether an earlier event of this remote still waits for a handler.
@@ -538,6 +549,8 @@ pub(crate) enum Violation {
     TooManyOffences,
     #[error("a lane that was reset")]
     LaneReset,
+    #[error("a lane that it does not read")]
+    LaneStopped,
     #[error("a default lane that ended without a goodbye, or went on after it")]
     Goodbye,
     #[error("a remote announced twice")]
@@ -557,6 +570,7 @@ impl From<&Violation> for CloseCode {
             | Violation::SecondDefaultLane
             | Violation::TooManyLanes
             | Violation::LaneReset
+            | Violation::LaneStopped
             | Violation::Goodbye
             | Violation::AnnouncedTwice
             | Violation::ImpossibleBarrier => Self::PROTOCOL_VIOLATION,

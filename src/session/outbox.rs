@@ -196,8 +196,11 @@ impl Outbox {
     }
 
     /// Appends a control message to the default lane; it is outside the barrier and the credit.
+    ///
+    /// A peer that does not read gets no more signs of life: they must not pile up.
     pub(crate) fn push_control(&mut self, control: &Control) {
-        if self.closed {
+        let sign_of_life = matches!(control, Control::Ping { .. } | Control::Pong { .. });
+        if self.closed || sign_of_life && self.lanes[0].buffer.len() > CROWDED_LANE {
             return;
         }
         let mut payload = Vec::with_capacity(64);
@@ -235,6 +238,21 @@ impl Outbox {
     /// Bytes of unreliable events waiting.
     pub(crate) fn unreliable_bytes(&self) -> usize {
         self.unreliable.buffer.len()
+    }
+
+    /// Whether there is nothing to take out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unordered.is_empty()
+            && self.unreliable.events.is_empty()
+            && self
+                .lanes
+                .iter()
+                .all(|lane| lane.buffer.is_empty() && lane.ready.is_empty())
+    }
+
+    /// Whether waiting for a flush would soon cost events.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.bytes * 2 > self.limit || self.unreliable.buffer.len() * 2 > self.unreliable.limit
     }
 
     pub(crate) fn lanes(&self) -> usize {
@@ -430,5 +448,7 @@ const BROADCAST_FACTOR: usize = 4;
 const LANE_STEP: usize = 16 * 1024;
 /// A lane is cut into pieces of about this size, so that credit comes back while a large backlog drains.
 const CHUNK: usize = 64 * 1024;
+/// A lane with more than this in it is not short of things to say.
+const CROWDED_LANE: usize = 16 * 1024;
 /// The same for unreliable events; an outbox of them is small.
 const UNRELIABLE_STEP: usize = 8 * 1024;
