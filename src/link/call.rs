@@ -467,7 +467,7 @@ pub enum InvokeError {
     #[error("the other side does not allow this call")]
     Denied,
     /// The arguments or the result are larger than allowed.
-    #[error("the {what} are larger than the limit of {limit} bytes")]
+    #[error("{}", too_large(*what, *limit))]
     TooLarge {
         /// Which half of the call.
         what: What,
@@ -477,8 +477,9 @@ pub enum InvokeError {
     /// The arguments cannot be encoded; nothing was sent.
     #[error(transparent)]
     Encode(EncodeError),
-    /// The arguments did not decode on the other side, or the result did not here.
-    #[error("the {what} did not decode: build both sides from the same code")]
+    /// The arguments did not decode on the other side, or the result did not encode there or decode
+    /// here.
+    #[error("the {what} did not {}: build both sides from the same code", match what { What::Request => "decode", What::Response => "encode there, or decode here" })]
     Decode {
         /// Which half of the call.
         what: What,
@@ -625,6 +626,19 @@ impl InvokeError {
             _ => {}
         }
         self
+    }
+}
+
+fn too_large(what: What, limit: usize) -> String {
+    let (what, advice) = match what {
+        What::Request => ("arguments are", "send less"),
+        What::Response => ("result is", "return less"),
+    };
+    match limit {
+        0 => format!("the {what} larger than allowed: {advice}, or raise the limit"),
+        _ => format!(
+            "the {what} larger than the {limit} bytes allowed: {advice}, or raise the limit"
+        ),
     }
 }
 
