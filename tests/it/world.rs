@@ -76,6 +76,11 @@ impl<T: Clone> Notes<T> {
         self.inner.0.lock().unwrap().clone()
     }
 
+    /// Forgets them.
+    pub(crate) fn clear(&self) {
+        self.inner.0.lock().unwrap().clear();
+    }
+
     /// Waits until there are `count` notes, and gives all that there are.
     pub(crate) async fn wait(&self, count: usize) -> Vec<T> {
         self.wait_until(|notes| notes.len() >= count).await
