@@ -275,6 +275,8 @@ impl<C: HandlerContext> Driver<C> {
             } => {
                 if !*said_goodbye {
                     self.outbound.finish_side_lanes();
+                    // The ends go out first: only then is there something to wait for.
+                    let _ = self.outbound.poll(cx);
                     if self.outbound.is_empty()
                         && self.events == 0
                         && self.outbound.side_lanes_done(cx)
@@ -282,8 +284,8 @@ impl<C: HandlerContext> Driver<C> {
                         let Ending { code, text, .. } = ending.clone();
                         self.outbound.say_goodbye(&Control::Goodbye { code, text });
                         *said_goodbye = true;
+                        let _ = self.outbound.poll(cx);
                     }
-                    let _ = self.outbound.poll(cx);
                 }
                 match patience.as_mut().poll(cx) {
                     Poll::Pending => Poll::Pending,

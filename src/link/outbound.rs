@@ -102,7 +102,7 @@ impl Outbound {
     /// True if something was written, so that there may be room for more.
     fn write_lanes(&mut self, cx: &mut Context<'_>) -> Result<bool, WriteError> {
         let mut moved = false;
-        for lane in &mut self.lanes {
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
             while !lane.queue.is_empty() {
                 let Poll::Ready(whole) = lane.poll_write(cx)? else {
                     break;
@@ -115,8 +115,10 @@ impl Outbound {
                 drop(state);
                 self.link.credit.notify_waiters();
             }
+            // The queue holds a few pieces; the outbox may have more of this lane.
             if lane.finish
                 && lane.queue.is_empty()
+                && self.link.lock().outbox.lane_is_empty(at)
                 && let LaneState::Open(writer) = &mut lane.state
             {
                 let acknowledged = writer.stopped();
@@ -229,7 +231,8 @@ impl Outbound {
 
 impl State {
     fn is_drained(&self) -> bool {
-        self.outbox.bytes() == 0 && self.outbox.unreliable_bytes() == 0 && self.calls.is_empty()
+        // Control messages take no credit, and unordered events keep theirs until they are written.
+        self.outbox.bytes() == 0 && self.outbox.is_empty() && self.calls.is_empty()
     }
 }
 

@@ -244,10 +244,7 @@ impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.unordered.is_empty()
             && self.unreliable.events.is_empty()
-            && self
-                .lanes
-                .iter()
-                .all(|lane| lane.buffer.is_empty() && lane.ready.is_empty())
+            && (0..self.lanes.len()).all(|lane| self.lane_is_empty(lane))
     }
 
     /// Whether waiting for a flush would soon cost events.
@@ -261,6 +258,11 @@ impl Outbox {
 
     pub(crate) fn lane_name(&self, lane: usize) -> &'static str {
         self.lanes[lane].name
+    }
+
+    pub(crate) fn lane_is_empty(&self, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        lane.ready.is_empty() && lane.buffer.is_empty()
     }
 
     /// The next piece of a lane, taken out; it is reported with [`wrote`](Self::wrote) when it is
