@@ -62,7 +62,9 @@ pub enum FireError {
         limit: usize,
     },
     /// The arguments cannot be encoded.
-    #[error("the arguments of {remote:?} cannot be encoded: {why}")]
+    #[error(
+        "the arguments of {remote:?} cannot be encoded ({why}): send a value that their type can write"
+    )]
     Unencodable {
         /// The remote's name.
         remote: &'static str,
@@ -132,10 +134,7 @@ impl FireError {
                     limit,
                 }
             }
-            error => Self::Unencodable {
-                remote,
-                why: error.to_string(),
-            },
+            EncodeError::Unencodable { why } => Self::Unencodable { remote, why },
         }
     }
 

@@ -164,3 +164,16 @@ impl fmt::Display for Player {
         f.write_str(self.name())
     }
 }
+
+/// Whether a player may be called this.
+pub(crate) fn is_name(name: &str) -> bool {
+    // The length in bytes comes first, so that counting characters is bounded.
+    name.len() <= 4 * MAX_NAME_CHARS
+        && name.chars().count() <= MAX_NAME_CHARS
+        && !name.chars().any(char::is_control)
+}
+
+/// What [`is_name`] asks for, in words.
+pub(crate) const NAME_RULE: &str = "a name has at most 64 characters and no control characters";
+/// Long enough for any name that fits above a head.
+const MAX_NAME_CHARS: usize = 64;

@@ -253,7 +253,7 @@ pub enum Overflow {
 }
 
 /// A remote of any kind, for [lists of remotes](crate::ServerBuilder::remotes).
-pub trait Remote: sealed::Declared {
+pub trait Remote: sealed::Declared + Send + Sync {
     /// The name both sides agree by.
     fn name(&self) -> &'static str;
     /// Which of the three kinds this is.

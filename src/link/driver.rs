@@ -175,7 +175,7 @@ impl<C: HandlerContext> Driver<C> {
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
                     }
-                    if let Poll::Ready(reason) = self.send(cx) {
+                    if let Poll::Ready(reason) = self.send(cx, more) {
                         return Poll::Ready(reason);
                     }
                     if more {
@@ -267,13 +267,15 @@ impl<C: HandlerContext> Driver<C> {
         }
     }
 
-    /// Sends what can be sent, and moves an ending connection on towards its end.
-    fn send(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+    /// Sends what can be sent, and moves an ending connection on towards its end; `unread` says that
+    /// there is more to read.
+    fn send(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<DisconnectReason> {
         if matches!(self.phase, Phase::Running) {
             let ending = self.link.lock().ending.clone();
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),
                 Some(ending) => {
+                    self.fail_calls_in_line(&ending);
                     let patience = Box::pin(sleep(self.wiring.timeouts.leave));
                     self.phase = Phase::Leaving {
                         ending,
@@ -297,15 +299,17 @@ impl<C: HandlerContext> Driver<C> {
             } => {
                 if !*said_goodbye {
                     self.outbound.finish_side_lanes();
+                    // The ends go out first: only then is there something to wait for.
+                    let _ = self.outbound.poll(cx);
                     if self.outbound.is_empty()
                         && self.events == 0
-                        && self.outbound.side_lanes_done()
+                        && self.outbound.side_lanes_done(cx)
                     {
                         let Ending { code, text, .. } = ending.clone();
                         self.outbound.say_goodbye(&Control::Goodbye { code, text });
                         *said_goodbye = true;
+                        let _ = self.outbound.poll(cx);
                     }
-                    let _ = self.outbound.poll(cx);
                 }
                 match patience.as_mut().poll(cx) {
                     Poll::Pending => Poll::Pending,
@@ -321,14 +325,24 @@ impl<C: HandlerContext> Driver<C> {
                 patience,
                 lane_ended,
             } => {
-                // Everything else of the peer was acknowledged before it said goodbye, and has been read.
-                if !*lane_ended && patience.as_mut().poll(cx).is_pending() {
+                // Everything else of the peer was acknowledged before it said goodbye.
+                let done = *lane_ended && !unread;
+                if !done && patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 let (code, reason) = (*code, reason.clone());
                 self.connection.close(VarInt::from_u32(code.as_u32()), b"");
                 Poll::Ready(reason)
             }
+        }
+    }
+
+    /// Calls that wait for their turn would get none before the end.
+    fn fail_calls_in_line(&self, ending: &Ending) {
+        let calls = std::mem::take(&mut self.link.lock().calls);
+        let reason = DisconnectReason::from_here(ending.code, ending.text.clone());
+        for call in calls {
+            call.slot.disconnected(reason.clone());
         }
     }
 

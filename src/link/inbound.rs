@@ -373,6 +373,12 @@ impl<C: HandlerContext> Inbound<C> {
             self.session.hold(&event, now)?;
             return Ok(now);
         };
+        if entry.theirs().is_some() {
+            // Declared a moment ago: the session has yet to hear of it.
+            self.session
+                .refuse(event.id, DropCause::SignatureMismatch, now)?;
+            return Ok(now);
+        }
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
         let now = watch(entry.spec.name, now);
         match result {

@@ -41,6 +41,8 @@ enum LaneState {
     Closed,
     Opening(Opening),
     Open(Writer),
+    /// Until the peer has acknowledged everything up to the end.
+    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>),
     Finished,
 }
 
@@ -103,7 +105,7 @@ impl Outbound {
     /// True if something was written, so that there may be room for more.
     fn write_lanes(&mut self, cx: &mut Context<'_>) -> Result<bool, WriteError> {
         let mut moved = false;
-        for lane in &mut self.lanes {
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
             while !lane.queue.is_empty() {
                 let Poll::Ready(whole) = lane.poll_write(cx, &mut self.chunks)? else {
                     break;
@@ -116,12 +118,17 @@ impl Outbound {
                 drop(state);
                 self.link.credit.notify_waiters();
             }
+            // The queue holds a few pieces; the outbox may have more of this lane.
             if lane.finish
                 && lane.queue.is_empty()
+                && self.link.lock().outbox.lane_is_empty(at)
                 && let LaneState::Open(writer) = &mut lane.state
             {
+                let acknowledged = writer.stopped();
                 writer.finish();
-                lane.state = LaneState::Finished;
+                lane.state = LaneState::Finishing(Box::pin(async move {
+                    let _ = acknowledged.await;
+                }));
             }
         }
         Ok(moved)
@@ -187,11 +194,18 @@ impl Outbound {
         }
     }
 
-    /// Whether the side lanes are written and acknowledged.
-    pub(super) fn side_lanes_done(&self) -> bool {
-        self.lanes.iter().skip(1).all(|lane| {
-            lane.queue.is_empty() && matches!(lane.state, LaneState::Finished | LaneState::Closed)
-        })
+    /// Whether the side lanes are written and acknowledged; the goodbye could overtake them otherwise.
+    pub(super) fn side_lanes_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut done = true;
+        for lane in self.lanes.iter_mut().skip(1) {
+            if let LaneState::Finishing(acknowledged) = &mut lane.state
+                && acknowledged.as_mut().poll(cx).is_ready()
+            {
+                lane.state = LaneState::Finished;
+            }
+            done &= matches!(lane.state, LaneState::Finished | LaneState::Closed);
+        }
+        done
     }
 
     /// Says goodbye on the default lane, and ends it.
@@ -220,7 +234,8 @@ impl Outbound {
 
 impl State {
     fn is_drained(&self) -> bool {
-        self.outbox.bytes() == 0 && self.outbox.unreliable_bytes() == 0 && self.calls.is_empty()
+        // Control messages take no credit, and unordered events keep theirs until they are written.
+        self.outbox.bytes() == 0 && self.outbox.is_taken() && self.calls.is_empty()
     }
 }
 

@@ -200,11 +200,11 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 changed.as_mut().enable();
             }
             match self.wiring.registry.by_id(id) {
-                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
-                    return Err(CallCode::UNKNOWN_FUNCTION);
-                }
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
+                }
+                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
+                    return Err(CallCode::UNKNOWN_FUNCTION);
                 }
                 Some(entry) if entry.function().is_some() => return Ok(entry),
                 Some(_) => {}

@@ -18,7 +18,7 @@ use super::ServerInner;
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
-    player::Player,
+    player::{self, Player},
     session::Held,
     wire::{
         self, PROTOCOL_VERSION,
@@ -260,12 +260,10 @@ async fn admit(
         }
     };
     let name = admission.name.get_or_insert_with(|| hello.name.clone());
-    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        let detail =
-            format!("a name has at most {MAX_NAME_CHARS} characters and no control characters");
+    if !player::is_name(name) {
         return Err(No {
             code: CloseCode::BAD_NAME,
-            detail,
+            detail: player::NAME_RULE.into(),
         });
     }
     Ok(admission)
@@ -454,5 +452,3 @@ fn close(connection: &Connection, code: CloseCode) {
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
 /// Remotes of one client that are reported by name when both sides declare them differently.
 const REPORTED_MISMATCHES: usize = 8;
-/// Long enough for any name that fits above a head.
-const MAX_NAME_CHARS: usize = 64;

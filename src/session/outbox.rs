@@ -268,6 +268,10 @@ impl Outbox {
         self.lanes[lane].name
     }
 
+    pub(crate) fn lane_is_empty(&self, lane: usize) -> bool {
+        self.lanes[lane].is_empty()
+    }
+
     /// The next piece of a lane, taken out; it is reported with [`wrote`](Self::wrote) when it is
     /// written.
     pub(crate) fn take_lane(&mut self, lane: usize) -> Option<Chunk> {

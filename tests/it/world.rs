@@ -119,15 +119,27 @@ impl<T: Clone> Notes<T> {
         self.inner.0.lock().unwrap().clone()
     }
 
+    /// Forgets them.
+    pub(crate) fn clear(&self) {
+        self.inner.0.lock().unwrap().clear();
+    }
+
     /// Waits until there are `count` notes, and gives all that there are.
     pub(crate) async fn wait(&self, count: usize) -> Vec<T> {
+        self.wait_until(|notes| notes.len() >= count).await
+    }
+
+    /// Waits until the notes are as `enough` wants them, and gives all that there are.
+    pub(crate) async fn wait_until(&self, enough: impl Fn(&[T]) -> bool) -> Vec<T> {
         within(async {
             loop {
                 let mut news = std::pin::pin!(self.inner.1.notified());
                 news.as_mut().enable();
-                let notes = self.all();
-                if notes.len() >= count {
-                    return notes;
+                {
+                    let notes = self.inner.0.lock().unwrap();
+                    if enough(&notes) {
+                        return notes.clone();
+                    }
                 }
                 news.await;
             }

@@ -151,21 +151,22 @@ pub enum InvokeError {
     NoHandler,
     /// Both sides declare this function with different types.
     #[error(
-        "remote {name:?} is {ours} here and {theirs} on the other side: build both from the same code"
+        "remote {name:?} is {}: build both from the same code",
+        difference(ours, theirs)
     )]
     SignatureMismatch {
         /// The function's name.
         name: &'static str,
-        /// Kind and shape on this side.
+        /// Kind and shape on this side; empty if it was the other side that noticed.
         ours: String,
-        /// Kind and shape on the other side.
+        /// Kind and shape on the other side; empty likewise.
         theirs: String,
     },
     /// The other side does not allow this call.
     #[error("the other side does not allow this call")]
     Denied,
     /// The arguments or the result are larger than allowed.
-    #[error("the {what} are larger than the limit of {limit} bytes")]
+    #[error("{}", too_large(*what, *limit))]
     TooLarge {
         /// Which half of the call.
         what: What,
@@ -175,8 +176,9 @@ pub enum InvokeError {
     /// The arguments cannot be encoded; nothing was sent.
     #[error(transparent)]
     Encode(EncodeError),
-    /// The arguments did not decode on the other side, or the result did not here.
-    #[error("the {what} did not decode: build both sides from the same code")]
+    /// The arguments did not decode on the other side, or the result did not encode there or decode
+    /// here.
+    #[error("the {what} did not {}: build both sides from the same code", match what { What::Request => "decode", What::Response => "encode there, or decode here" })]
     Decode {
         /// Which half of the call.
         what: What,
@@ -331,5 +333,25 @@ impl InvokeError {
 impl From<InvokeError> for HandlerError {
     fn from(error: InvokeError) -> Self {
         Self::internal(error)
+    }
+}
+
+fn too_large(what: What, limit: usize) -> String {
+    let (what, advice) = match what {
+        What::Request => ("arguments are", "send less"),
+        What::Response => ("result is", "return less"),
+    };
+    match limit {
+        0 => format!("the {what} larger than allowed: {advice}, or raise the limit"),
+        _ => format!(
+            "the {what} larger than the {limit} bytes allowed: {advice}, or raise the limit"
+        ),
+    }
+}
+
+fn difference(ours: &str, theirs: &str) -> String {
+    match theirs {
+        "" => "not the same on the other side, whose log has both shapes".into(),
+        _ => format!("{ours} here and {theirs} on the other side"),
     }
 }

@@ -58,7 +58,11 @@ async fn a_call_without_a_handler_times_out() {
         let InvokeError::Timeout { stage, elapsed } = error else {
             panic!("{error:?}");
         };
-        assert_eq!(stage, Stage::Wait);
+        // Both sides keep the same deadline: the other's word may be arriving when this one's is up.
+        assert!(
+            matches!(stage, Stage::Wait | Stage::Receive | Stage::Barrier),
+            "{stage:?}"
+        );
         assert!(elapsed >= timeout && elapsed < Duration::from_secs(10));
         assert_eq!(error.delivery(), Delivery::Unknown);
     }
