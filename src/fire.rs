@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::{
     codec::{self, EncodeError},
+    handler::HandlerError,
     link::reason::DisconnectReason,
     registry::{DeclareError, Entry, describe},
     remote::{Payload, RemoteKind},
@@ -148,12 +149,11 @@ impl FireError {
 
     pub(crate) fn push(error: PushError, ended: Option<&DisconnectReason>) -> Self {
         match (error, ended) {
-            // Also where that has just cost the player its connection.
-            (PushError::Full { queued, limit, .. }, _) => Self::QueueFull { queued, limit },
-            (PushError::Closed, Some(reason)) => Self::Disconnected {
+            (_, Some(reason)) => Self::Disconnected {
                 reason: reason.clone(),
             },
             (PushError::Closed, None) => Self::Closing,
+            (PushError::Full { queued, limit, .. }, None) => Self::QueueFull { queued, limit },
         }
     }
 }
@@ -161,6 +161,13 @@ impl FireError {
 impl From<DeclareError> for FireError {
     fn from(error: DeclareError) -> Self {
         Self::Declare(error)
+    }
+}
+
+/// In a handler, what cannot be fired is a failure of this side's, and none of the caller's business.
+impl From<FireError> for HandlerError {
+    fn from(error: FireError) -> Self {
+        Self::internal(error)
     }
 }
 

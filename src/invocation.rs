@@ -14,12 +14,13 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
+    clock,
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
+    handler::guarded,
     link::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
-        reason::DisconnectReason,
     },
     network::{self, Network},
     registry::{Entry, describe},
@@ -139,8 +140,26 @@ impl<R: Payload> Invocation<R> {
         block_on(self.into_future())
     }
 
+    /// Makes the call now, and runs `callback` with its result on the network's thread.
+    ///
+    /// For programs that do not await: the callback runs exactly once, by the deadline, and must not
+    /// block. A call made in the callback of another never leaves the network's thread.
+    pub fn then(self, callback: impl FnOnce(Result<R, InvokeError>) + Send + 'static) {
+        let thread = match &self.call {
+            Ok(call) => self.network.thread_of(call.link.thread()),
+            Err(_) => 0,
+        };
+        let runtime = self.network.runtime(thread).clone();
+        let call = self.into_future();
+        runtime.spawn(async move {
+            let result = call.await;
+            // A panic is logged, as a handler's is.
+            let _ = guarded(|| callback(result));
+        });
+    }
+
     async fn run(self) -> Result<R, InvokeError> {
-        let began = Instant::now();
+        let began = clock::now();
         let name = self.name;
         self.resolve(began)
             .await
@@ -163,8 +182,7 @@ impl<R: Payload> Invocation<R> {
         };
         let link = call.link;
         let gone = |stage| {
-            link.ended()
-                .cloned()
+            link.parting()
                 .map(|reason| InvokeError::Disconnected { stage, reason })
         };
         if let Err(error) = link.submit(outgoing, call.announce) {
@@ -173,33 +191,34 @@ impl<R: Payload> Invocation<R> {
                     scope: BusyScope::LocalQueue,
                     retry_after: None,
                 },
-                SubmitError::Closed => gone(Stage::Admit).unwrap_or(InvokeError::Disconnected {
+                SubmitError::Closed(reason) => InvokeError::Disconnected {
                     stage: Stage::Admit,
-                    reason: DisconnectReason::Left,
-                }),
+                    reason,
+                },
             });
         }
         // Gives the call up when it is dropped, and does nothing once there is a result.
         let giving_up = GiveUp(slot.clone());
-        let sleep = {
-            // The deadline is kept by the network's timer, not by the runtime that awaits, if any.
-            let _entered = self.network.timer().enter();
-            tokio::time::sleep_until(deadline.into())
-        };
+        // Kept by the network's timer, not by the runtime that awaits, if any.
+        let sleep = self.network.sleep_until(deadline);
         let mut sleep = pin!(sleep);
         let body = poll_fn(|cx| {
-            if let Poll::Ready(result) = slot.poll_result(cx) {
-                return Poll::Ready(result);
+            loop {
+                if let Poll::Ready(result) = slot.poll_result(cx) {
+                    return Poll::Ready(result);
+                }
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // Nothing to give up: the result came at the last moment.
+                let Some(stage) = slot.give_up(CallCode::CALLER_DEADLINE) else {
+                    continue;
+                };
+                return Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
+                    stage,
+                    elapsed: began.elapsed(),
+                })));
             }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let stage = slot.stage();
-            slot.give_up(CallCode::CALLER_DEADLINE);
-            Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
-                stage,
-                elapsed: began.elapsed(),
-            })))
         })
         .await?;
         drop(giving_up);

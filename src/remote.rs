@@ -483,7 +483,7 @@ macro_rules! encoded_len {
             /// # Errors
             ///
             /// If the value cannot be encoded at all.
-            pub fn encoded_len(&self, args: &A) -> Result<usize, crate::EncodeError> {
+            pub fn encoded_len(&self, args: &A) -> Result<usize, crate::codec::EncodeError> {
                 crate::codec::encoded_len(args)
             }
         }

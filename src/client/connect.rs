@@ -21,7 +21,7 @@ use crate::{
     network::{self, Network},
     player::PlayerId,
     registry::DeclareError,
-    session::Held,
+    session::{Held, Side},
     tls::{self, CertificateFault, Pin, Trust, Verdict},
     wire::{
         self, PROTOCOL_VERSION,
@@ -105,6 +105,16 @@ async fn join(
         Ok(Err(error)) => return Err(failed(peer, error, trust, &verdict)),
         Ok(Ok(connection)) => connection,
     };
+    if connection
+        .max_datagram_size()
+        .is_none_or(|most| most < wire::MAX_DATAGRAM)
+    {
+        connection.close(
+            VarInt::from_u32(CloseCode::PROTOCOL_VIOLATION.as_u32()),
+            b"",
+        );
+        return Err(ConnectError::Protocol);
+    }
     let hello = Hello {
         name,
         token,
@@ -143,7 +153,7 @@ async fn join(
 async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectError> {
     let lost = |error: Option<ConnectionError>| {
         let error = error.or_else(|| connection.close_reason());
-        match error.map(DisconnectReason::from) {
+        match error.map(|error| DisconnectReason::of(Side::Client, error)) {
             Some(DisconnectReason::Refused { code }) => ConnectError::from(Refused {
                 code,
                 detail: String::new(),
@@ -232,7 +242,7 @@ fn failed(
             ConnectError::Busy { address: peer }
         }
         error => ConnectError::Lost {
-            reason: error.into(),
+            reason: DisconnectReason::of(Side::Client, error),
         },
     }
 }
@@ -248,7 +258,16 @@ async fn play(
 ) {
     let id = welcome.player_id;
     let number = network.thread_number(at);
-    let link = Link::new(id, connection, None, number, &wiring.limits, wiring.flush);
+    let calls = welcome.limits.calls_in_flight as usize;
+    let link = Link::new(
+        id,
+        connection,
+        None,
+        number,
+        &wiring.limits,
+        calls,
+        wiring.flush,
+    );
     watch(&wiring, &link);
     let held = Here(Held::new(wiring.limits.held_bytes));
     let inner = Arc::new(ClientInner {

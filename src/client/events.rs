@@ -51,8 +51,7 @@ impl Client {
             let mut room = pin!(self.inner.link.credit.notified());
             room.as_mut().enable();
             match self.fire(&entry, &payload) {
-                // With `Flush::Tick` there would be no room before a tick that may wait for this.
-                Err(FireError::QueueFull { .. }) => self.inner.link.flush(),
+                Err(FireError::QueueFull { .. }) => {}
                 result => return result,
             }
             room.await;

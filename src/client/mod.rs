@@ -16,6 +16,7 @@ use std::{
 
 pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
+    clock,
     inbox::Context,
     invocation::{block_on, may_not_block},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
@@ -140,7 +141,7 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
-        let warning = self.sleep(WAIT_WARNING);
+        let warning = self.inner.network.sleep_until(clock::now() + WAIT_WARNING);
         let mut warning = pin!(warning);
         let mut ready = pin!(self.remote_ready(remote));
         tokio::select! {
@@ -168,7 +169,10 @@ impl Client {
         remote: &dyn Remote,
         timeout: Duration,
     ) -> Result<(), WaitError> {
-        let patience = self.sleep(timeout);
+        let patience = self
+            .inner
+            .network
+            .sleep_until(clock::now() + timeout.min(LONGEST_WAIT));
         tokio::select! {
             biased;
             result = self.wait_for_remote(remote) => result,
@@ -197,12 +201,6 @@ impl Client {
                 reason = self.inner.link.closed() => return Err(WaitError::Disconnected { reason }),
             }
         }
-    }
-
-    /// A sleep that depends on no runtime of the program's.
-    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        let _entered = self.inner.network.timer().enter();
-        tokio::time::sleep(duration)
     }
 
     /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
@@ -291,7 +289,7 @@ impl ClientInner {
             }
         }
         self.wiring.changed.notify_waiters();
-        self.wiring.registry.clear();
+        self.wiring.registry.close();
     }
 }
 
@@ -332,3 +330,5 @@ pub enum WaitError {
 
 /// When a wait without an end says that it still waits (R113).
 const WAIT_WARNING: Duration = Duration::from_secs(5);
+/// Longer than any program runs, and short enough to be added to a clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -6,14 +6,18 @@
 
 use std::{
     future::poll_fn,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::stream::{FuturesUnordered, Stream};
-use quinn::VarInt;
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, Stream},
+};
+use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use super::{
@@ -25,8 +29,9 @@ use super::{
     serve::Serving,
 };
 use crate::{
+    handler::incident_of,
     inbox::Context as HandlerContext,
-    session::{Side, Violation},
+    session::Violation,
     wire::{code::CloseCode, control::Control},
 };
 
@@ -92,7 +97,23 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     /// Moves the connection until it ends, and says why it did.
-    pub(crate) async fn run(mut self) -> DisconnectReason {
+    pub(crate) async fn run(self) -> DisconnectReason {
+        let (connection, link) = (self.connection.clone(), self.link.clone());
+        match AssertUnwindSafe(self.drive()).catch_unwind().await {
+            Ok(reason) => reason,
+            // Handlers are guarded one by one; this is other code of the program, such as the key of
+            // a remote or a `Drop`. It ends this connection, in order, and nothing else.
+            Err(panic) => {
+                incident_of(&*panic);
+                let code = CloseCode::INTERNAL;
+                connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
+                let ended = link.ended().cloned();
+                ended.unwrap_or_else(|| DisconnectReason::from_here(code, String::new()))
+            }
+        }
+    }
+
+    async fn drive(mut self) -> DisconnectReason {
         let connection = self.connection.clone();
         let guard = EndGuard {
             link: self.link.clone(),
@@ -148,6 +169,8 @@ impl<C: HandlerContext> Driver<C> {
                             }));
                         }
                     }
+                    // Whatever handlers fired up to here goes out below; what comes later shows at the end.
+                    self.link.run();
                     self.work(cx);
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
@@ -163,11 +186,13 @@ impl<C: HandlerContext> Driver<C> {
                     if self.link.idle() {
                         return Poll::Pending;
                     }
-                    self.link.run();
                 }
             })
             .await
         };
+        // The close leaves first: a program may end as soon as it hears of the end, and the other
+        // side would wait for what never comes.
+        tokio::task::yield_now().await;
         guard.end(reason)
     }
 
@@ -186,15 +211,15 @@ impl<C: HandlerContext> Driver<C> {
                 Notice::Goodbye(Control::Goodbye { code, text }),
                 Phase::Running | Phase::Leaving { .. },
             ) => {
-                let reason = DisconnectReason::from_peer(code, text);
+                let reason = DisconnectReason::from_peer(self.wiring.side, code, text);
                 let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                self.link.leave(reason.clone());
                 self.phase = Phase::Left {
                     code,
                     reason,
                     patience,
                     lane_ended: false,
                 };
-                self.link.lock().outbox.close();
                 Ok(())
             }
             (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {
@@ -210,7 +235,7 @@ impl<C: HandlerContext> Driver<C> {
         loop {
             {
                 let mut state = self.link.lock();
-                while self.calls < self.wiring.limits.calls_in_flight {
+                while self.calls < self.link.calls_in_flight {
                     let Some(call) = state.calls.pop_front() else {
                         break;
                     };
@@ -221,7 +246,7 @@ impl<C: HandlerContext> Driver<C> {
                         Done::Call
                     }));
                 }
-                while self.events < UNORDERED_AT_ONCE && self.link.may_leave(&state) {
+                while state.due && self.events < UNORDERED_AT_ONCE {
                     let Some((id, bytes)) = state.outbox.take_unordered() else {
                         break;
                     };
@@ -259,8 +284,10 @@ impl<C: HandlerContext> Driver<C> {
                 None => {}
             }
         }
-        // An error means that the connection is gone, which reading tells with its reason.
-        let _ = self.outbound.poll(cx);
+        // Any other error means that the connection is gone, which reading tells with its reason.
+        if let Err(WriteError::Stopped(_)) = self.outbound.poll(cx) {
+            return Poll::Ready(self.punish(&Violation::LaneStopped));
+        }
         match &mut self.phase {
             Phase::Running => Poll::Pending,
             Phase::Leaving {
@@ -327,16 +354,7 @@ impl<C: HandlerContext> Driver<C> {
                 DisconnectReason::from_here(ending.code, ending.text.clone())
             }
             Phase::Left { reason, .. } => reason.clone(),
-            Phase::Running => {
-                let reason = error.into();
-                match (self.wiring.side, &reason) {
-                    // Only a client can leave; from a server the code means nothing.
-                    (Side::Client, DisconnectReason::Left) => DisconnectReason::Lost {
-                        detail: "the server closed without a reason".into(),
-                    },
-                    _ => reason,
-                }
-            }
+            Phase::Running => DisconnectReason::of(self.wiring.side, error),
         }
     }
 }
@@ -356,8 +374,12 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
+        let detail = match std::thread::panicking() {
+            true => "the connection's task panicked",
+            false => "the network thread stopped",
+        };
         let aborted = || DisconnectReason::Lost {
-            detail: "the network thread stopped".into(),
+            detail: detail.into(),
         };
         self.link
             .end_with(self.reason.take().unwrap_or_else(aborted));

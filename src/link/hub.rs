@@ -10,7 +10,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -33,8 +33,6 @@ pub(crate) struct Hub {
     touched: Mutex<Vec<Arc<Link>>>,
     /// Links that have something to send at the next flush.
     parked: Mutex<Vec<Arc<Link>>>,
-    /// The log is to be handed out, and what is in it to be sent.
-    due: AtomicBool,
     signal: Notify,
 }
 
@@ -71,7 +69,6 @@ impl Hub {
             links: Mutex::default(),
             touched: Mutex::default(),
             parked: Mutex::default(),
-            due: AtomicBool::new(false),
             signal: Notify::new(),
         })
     }
@@ -92,7 +89,6 @@ impl Hub {
         };
         // Under `Flush::Tick` a log that fills up does not wait for the tick.
         if wake || crowded {
-            self.due.store(true, Ordering::Release);
             self.signal.notify_one();
         }
     }
@@ -153,7 +149,6 @@ impl Hub {
         for link in parked {
             link.flush();
         }
-        self.due.store(true, Ordering::Release);
         self.signal.notify_one();
     }
 
@@ -184,10 +179,8 @@ impl Hub {
                 links.iter().for_each(|link| link.wake_here());
                 tokio::task::yield_now().await;
             }
-            // Asked first: what is added from here on asks again.
-            let due = self.due.swap(false, Ordering::AcqRel);
             let end = self.end();
-            if !due || end == served {
+            if end == served {
                 continue;
             }
             let mut after = None;

@@ -12,9 +12,10 @@ use quinn::{ReadError, RecvStream};
 
 use super::{
     Link, Wiring,
-    serve::{Watch, run_event_handler},
+    serve::{run_event_handler, watch},
 };
 use crate::{
+    clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
     registry::{Dispatch, Registry},
@@ -39,6 +40,8 @@ pub(super) struct Inbound<C> {
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
     pending: Vec<HandlerFuture<()>>,
+    /// Where a read puts what it got; empty between two reads.
+    chunks: [Bytes; 16],
 }
 
 /// A unidirectional stream of the peer.
@@ -105,7 +108,7 @@ impl<C: HandlerContext> Inbound<C> {
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            Instant::now(),
+            clock::now(),
         );
         Self {
             generation: wiring.registry.generation(),
@@ -115,6 +118,7 @@ impl<C: HandlerContext> Inbound<C> {
             session,
             streams: Vec::new(),
             pending: Vec::new(),
+            chunks: Default::default(),
         }
     }
 
@@ -137,7 +141,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
-        self.link.set_passed(self.session.passed());
+        self.link.passed.set(self.session.passed());
         Ok(more)
     }
 
@@ -154,9 +158,8 @@ impl<C: HandlerContext> Inbound<C> {
             {
                 return Ok(true);
             }
-            let mut chunks: [Bytes; 8] = Default::default();
             let read = {
-                let read = pin!(self.streams[at].recv.read_chunks(&mut chunks));
+                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
                 match read.poll(cx) {
                     Poll::Pending => return Ok(false),
                     Poll::Ready(read) => read,
@@ -164,8 +167,9 @@ impl<C: HandlerContext> Inbound<C> {
             };
             match read {
                 Ok(Some(count)) => {
-                    for chunk in &mut chunks[..count] {
-                        self.stream_bytes(at, std::mem::take(chunk))?;
+                    for chunk in 0..count {
+                        let chunk = std::mem::take(&mut self.chunks[chunk]);
+                        self.stream_bytes(at, chunk)?;
                     }
                 }
                 Ok(None) => {
@@ -240,10 +244,13 @@ impl<C: HandlerContext> Inbound<C> {
             }
             Content::Event { remote, payload } => {
                 let known = Self::known(&self.wiring, &self.link);
-                let event =
-                    self.session
-                        .unordered(remote, payload.into(), &known, Instant::now())?;
-                event.map_or(Ok(()), |event| self.offer(event))
+                let event = self
+                    .session
+                    .unordered(remote, payload.into(), &known, clock::now())?;
+                match event {
+                    Some(event) => self.offer(event, clock::now()).map(drop),
+                    None => Ok(()),
+                }
             }
             Content::Done => Ok(()),
         }
@@ -256,22 +263,22 @@ impl<C: HandlerContext> Inbound<C> {
         budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let now = Instant::now();
+        let mut now = clock::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
-                None => return Ok(true),
-                Some(Arrival::Event(event)) => {
-                    *budget -= 1;
-                    self.offer(event)?;
-                }
-                Some(Arrival::Control(control)) => self.control(control, notices)?,
+            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
+                return Ok(true);
+            };
+            *budget -= 1;
+            match arrival {
+                Arrival::Event(event) => now = self.offer(event, now)?,
+                Arrival::Control(control) => self.control(control, notices)?,
             }
         }
         Ok(false)
     }
 
-    fn control(&self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
         match control {
             Control::Announce(_) if self.wiring.side == Side::Server => {
                 return Err(Violation::UnexpectedControl);
@@ -282,10 +289,12 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
             Control::Ping { nonce } => {
-                self.link
-                    .lock()
-                    .outbox
-                    .push_control(&Control::Pong { nonce });
+                if self.session.may_ping(clock::now())? {
+                    self.link
+                        .lock()
+                        .outbox
+                        .push_control(&Control::Pong { nonce });
+                }
             }
             Control::Pong { nonce } => self.link.pong(nonce),
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
@@ -299,7 +308,7 @@ impl<C: HandlerContext> Inbound<C> {
         datagram: Bytes,
         budget: &mut usize,
     ) -> Result<(), Violation> {
-        let now = Instant::now();
+        let mut now = clock::now();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
@@ -307,7 +316,7 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(());
             };
             *budget = budget.saturating_sub(1);
-            self.offer(event)?;
+            now = self.offer(event, now)?;
         }
     }
 
@@ -319,7 +328,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.generation = generation;
         let known = Self::known(&self.wiring, &self.link);
-        self.session.look_up_again(&known, Instant::now());
+        self.session.look_up_again(&known, clock::now());
         for id in self.session.held() {
             self.offer_held(id)?;
         }
@@ -329,17 +338,17 @@ impl<C: HandlerContext> Inbound<C> {
     /// Gives held events of `id` to whoever listens now, in order. False if some are still held.
     fn offer_held(&mut self, id: u32) -> Result<bool, Violation> {
         while let Some(event) = self.session.release(id) {
-            let now = Instant::now();
+            let now = clock::now();
             let Some(entry) = self.wiring.registry.by_id(id) else {
                 self.session.put_back(event);
                 return Ok(false);
             };
+            if entry.declaration.kind != RemoteKind::Event {
+                return Err(Violation::WrongKind);
+            }
             if entry.theirs().is_some() {
                 self.session.refuse(id, DropCause::SignatureMismatch, now)?;
                 continue;
-            }
-            if entry.declaration.kind != RemoteKind::Event {
-                return Err(Violation::WrongKind);
             }
             let result = entry.dispatch_early(&self.context, &event.payload, &mut self.pending);
             match result {
@@ -354,18 +363,18 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(true)
     }
 
-    /// Gives an event to its handlers, or keeps it for the first one.
-    fn offer(&mut self, event: Event) -> Result<(), Violation> {
-        let now = Instant::now();
+    /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
+    fn offer(&mut self, event: Event, now: Instant) -> Result<Instant, Violation> {
         if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         }
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
-            return self.session.hold(&event, now);
+            self.session.hold(&event, now)?;
+            return Ok(now);
         };
-        let watch = Watch::start(entry.spec.name, now);
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
-        drop(watch);
+        let now = watch(entry.spec.name, now);
         match result {
             Dispatch::Unheard if event.reliable => self.session.hold(&event, now)?,
             other => self.settle(event.id, other, now)?,
@@ -373,7 +382,7 @@ impl<C: HandlerContext> Inbound<C> {
         if !self.pending.is_empty() {
             self.start_pending(entry.spec.name);
         }
-        Ok(())
+        Ok(now)
     }
 
     fn settle(&mut self, id: u32, result: Dispatch, now: Instant) -> Result<(), Violation> {

@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use super::{Link, State, stream::Writer};
 use crate::{
     config::Flush,
+    network::DATAGRAM_QUEUE,
     session::outbox::Chunk,
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
@@ -25,6 +26,8 @@ pub(super) struct Outbound {
     lanes: Vec<Lane>,
     /// Set while the network takes no datagrams.
     retry: Option<Pin<Box<Sleep>>>,
+    /// What a write is given; what it leaves is put back into the lane's queue.
+    chunks: [Bytes; MOST_CHUNKS + 1],
 }
 
 struct Lane {
@@ -49,6 +52,7 @@ impl Outbound {
             link,
             lanes: Vec::new(),
             retry: None,
+            chunks: Default::default(),
         }
     }
 
@@ -65,7 +69,8 @@ impl Outbound {
         }
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
-            state.due &= !state.outbox.is_taken();
+            // What is due stays due until it is all taken; an ending connection holds nothing back.
+            state.due = !state.outbox.is_empty() && state.due || state.ending.is_some();
         }
         Ok(())
     }
@@ -73,7 +78,7 @@ impl Outbound {
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) {
         let mut state = self.link.lock();
-        if !self.link.may_leave(&state) {
+        if !state.due {
             return;
         }
         while self.lanes.len() < state.outbox.lanes() {
@@ -101,7 +106,7 @@ impl Outbound {
         let mut moved = false;
         for lane in &mut self.lanes {
             while !lane.queue.is_empty() {
-                let Poll::Ready(whole) = lane.poll_write(cx)? else {
+                let Poll::Ready(whole) = lane.poll_write(cx, &mut self.chunks)? else {
                     break;
                 };
                 moved = true;
@@ -129,7 +134,7 @@ impl Outbound {
         let link = &self.link;
         {
             let state = link.lock();
-            if state.outbox.unreliable_bytes() == 0 || !link.may_leave(&state) {
+            if !state.due || state.outbox.unreliable_bytes() == 0 {
                 self.retry = None;
                 return;
             }
@@ -222,7 +227,11 @@ impl State {
 
 impl Lane {
     /// Writes from the queue; yields how many pieces at its front are written whole.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, WriteError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes; MOST_CHUNKS + 1],
+    ) -> Result<Poll<usize>, WriteError> {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
@@ -234,13 +243,13 @@ impl Lane {
         let LaneState::Open(writer) = &mut self.state else {
             return Ok(Poll::Pending);
         };
-        let mut chunks: [Bytes; MOST_CHUNKS + 1] = Default::default();
         let count = self.queue.len().min(chunks.len());
         for (slot, chunk) in chunks.iter_mut().zip(&self.queue) {
             *slot = chunk.bytes.clone();
         }
         let poll = pin!(writer.stream().write_chunks(&mut chunks[..count])).poll(cx);
         let Poll::Ready(written) = poll else {
+            chunks.fill(Bytes::new());
             return Ok(Poll::Pending);
         };
         let whole = written?.chunks;
@@ -248,6 +257,7 @@ impl Lane {
             (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
         {
             partly.bytes = std::mem::take(rest);
+            chunks.fill(Bytes::new());
         }
         Ok(Poll::Ready(whole))
     }
@@ -283,8 +293,6 @@ fn prelude(name: &str) -> Chunk {
 
 /// Pieces of a lane that are taken out of the outbox at a time.
 const MOST_CHUNKS: usize = 8;
-/// What QUIC may queue of datagrams; set in the transport configuration.
-pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// A queue with less than this in it counts as empty.
 const QUEUE_SLACK: usize = 64;
 /// What quinn counts for a queued datagram beside its bytes.

@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -13,10 +14,13 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{timeout, timeout_at},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{error::Elapsed, timeout, timeout_at},
 };
 
 use super::{
@@ -25,6 +29,7 @@ use super::{
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
+    clock,
     codec::EncodeError,
     config::MAX_TIMEOUT,
     handler::{
@@ -47,6 +52,8 @@ pub(super) struct Serving<C> {
     pub(super) wiring: Arc<Wiring<C>>,
     pub(super) context: C,
     pub(super) link: Arc<Link>,
+    /// Places for calls that wait for a handler.
+    unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
 }
@@ -54,6 +61,7 @@ pub(super) struct Serving<C> {
 impl<C: Clone + Send + Sync + 'static> Serving<C> {
     pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
         Arc::new(Self {
+            unanswered: Arc::new(Semaphore::new(wiring.limits.calls_queued)),
             wiring,
             context,
             link,
@@ -89,13 +97,13 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
 
     async fn serve(&self, mut send: Writer, mut recv: Reader) {
         let timeouts = &self.wiring.timeouts;
-        let began = Instant::now();
+        let began = clock::now();
         let most = match self.wiring.side {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
         };
-        let read = recv.read_to_end(most + MAX_REQUEST_HEADER);
-        let request = match timeout(timeouts.request_read, read).await {
+        let read = recv.read_to_end(most + MAX_REQUEST_HEADER, || ());
+        let request = match within(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
                 return refuse(send, recv, CallCode::REQUEST_TOO_LARGE);
@@ -113,23 +121,27 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         drop(recv);
 
         let deadline = began + header.remaining.min(MAX_TIMEOUT);
-        let stopped = send.stopped();
         let verdict = {
-            let work = pin!(timeout_at(deadline.into(), self.work(&header, body)));
-            match select(work, pin!(stopped)).await {
-                Either::Left((Ok(verdict), _)) => verdict,
-                Either::Left((Err(_), _)) => Verdict::system(CallCode::CALLEE_DEADLINE),
-                // Nobody waits any more. A handler that has begun goes on or not, as declared.
-                Either::Right(_) => {
-                    send.set_code(CallCode::CANCELLED);
-                    return;
+            let mut work = pin!(self.work(&header, body));
+            // Most handlers are done at once, and need neither a timer nor a look at the stream.
+            match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+                Poll::Ready(verdict) => verdict,
+                Poll::Pending => {
+                    let work = pin!(timeout_at(deadline.into(), work));
+                    match select(work, pin!(send.stopped())).await {
+                        Either::Left((Ok(verdict), _)) => verdict,
+                        Either::Left((Err(_), _)) => Verdict::system(CallCode::CALLEE_DEADLINE),
+                        // Nobody waits any more. A handler that has begun goes on or not, as declared.
+                        Either::Right(_) => {
+                            send.set_code(CallCode::CANCELLED);
+                            return;
+                        }
+                    }
                 }
             }
         };
-        // One that gave up order waits for no events, and has none sent early.
-        let barrier = header.barrier.map_or(0, |_| self.link.reply_barrier());
-        let reply = verdict.into_reply(barrier);
-        let written = timeout(timeouts.reply_write, send.write_last(reply)).await;
+        let reply = verdict.into_reply(self.link.reply_barrier());
+        let written = within(timeouts.reply_write, send.write_last(reply)).await;
         if written.is_err() {
             tracing::debug!(player = self.link.id, "a reply was not taken in time");
         }
@@ -141,10 +153,10 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             if check_barrier(&self.link, barrier).is_err() {
                 return Verdict::system(CallCode::REQUEST_MALFORMED);
             }
-            self.link.pass(barrier).await;
+            self.link.passed.reach(barrier).await;
         }
-        let (entry, handler) = match self.handler(header.function).await {
-            Ok(found) => found,
+        let entry = match self.answered(header.function).await {
+            Ok(entry) => entry,
             Err(code) => return Verdict::system(code),
         };
         if entry
@@ -158,18 +170,33 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         if !self.within_rate(&entry) {
             return Verdict::system(CallCode::RATE_LIMITED);
         }
-        // Closed only with the link, which ends this as well.
-        let Ok(permit) = self.link.running.clone().acquire_owned().await else {
-            return Verdict::system(CallCode::ABANDONED);
+        let (handler, permit) = loop {
+            // Closed only with the link, which ends this as well.
+            let Ok(permit) = self.link.running.clone().acquire_owned().await else {
+                return Verdict::system(CallCode::ABANDONED);
+            };
+            // Looked up when its turn has come: the handler that is set then is the one that runs.
+            if let Some(handler) = entry.function() {
+                break (handler, permit);
+            }
+            drop(permit);
+            if let Err(code) = self.answered(header.function).await {
+                return Verdict::system(code);
+            }
         };
         Verdict::of(self.run(&entry, handler, &body, permit).await)
     }
 
-    /// Finds the function's handler; waits for one that is not there yet (R55).
-    async fn handler(&self, id: u32) -> Result<(Arc<Entry<C>>, FunctionHandler<C>), CallCode> {
+    /// Waits until the function has a handler, which it may not have yet (R55).
+    async fn answered(&self, id: u32) -> Result<Arc<Entry<C>>, CallCode> {
+        let mut place = None;
+        // The first look is without a listener: mostly there is nothing to wait for.
+        let mut waited = false;
         loop {
             let mut changed = pin!(self.wiring.changed.notified());
-            changed.as_mut().enable();
+            if waited {
+                changed.as_mut().enable();
+            }
             match self.wiring.registry.by_id(id) {
                 Some(entry) if entry.declaration.kind != RemoteKind::Function => {
                     return Err(CallCode::UNKNOWN_FUNCTION);
@@ -177,21 +204,23 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
                 }
-                Some(entry) => {
-                    if let Some(handler) = entry.function() {
-                        return Ok((entry, handler));
-                    }
-                    // It waits in one of the queued places; when those are taken, nothing waits.
-                    let waiting = self.link.serving.load(Ordering::Acquire);
-                    if waiting > self.wiring.limits.calls_queued {
-                        return Err(CallCode::NO_HANDLER);
-                    }
-                }
+                Some(entry) if entry.function().is_some() => return Ok(entry),
+                Some(_) => {}
                 // Ids come from the server: it knows all that exist, a client may yet hear of one.
                 None if self.wiring.side == Side::Server => return Err(CallCode::UNKNOWN_FUNCTION),
                 None => {}
             }
-            changed.await;
+            if waited {
+                // As many wait for a handler as there are queued places: others may still be answered.
+                if place.is_none() {
+                    place = Some(self.unanswered.clone().try_acquire_owned());
+                }
+                if let Some(Err(_)) = &place {
+                    return Err(CallCode::NO_HANDLER);
+                }
+                changed.await;
+            }
+            waited = true;
         }
     }
 
@@ -199,7 +228,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         let Some(rate) = entry.spec.policy.rate else {
             return true;
         };
-        let now = Instant::now();
+        let now = clock::now();
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates
             .entry(entry.slot)
@@ -223,14 +252,17 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let watch = Watch::start(entry.spec.name, Instant::now());
+        let began = clock::now();
         let answer = handler(&self.context, body, most);
         let mut future = match answer {
-            Answer::Now(result) => return result,
+            Answer::Now(result) => {
+                watch(entry.spec.name, began);
+                return result;
+            }
             Answer::Later(future) => future,
         };
         let first = poll_once(&self.wiring, &mut future);
-        drop(watch);
+        watch(entry.spec.name, began);
         match first {
             Ok(Poll::Ready(result)) => return result,
             Ok(Poll::Pending) => {}
@@ -247,8 +279,18 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             Err(error) if error.is_panic() => {
                 Err(CallFailure::Panicked(incident_of(&*error.into_panic())))
             }
-            Err(_) => Err(CallFailure::Panicked(IncidentId(0))),
+            // Nobody else aborts it: the program's runtime has ended.
+            Err(_) => Err(CallFailure::RuntimeEnded),
         }
+    }
+}
+
+/// A timeout that sets a timer only if the future is not ready at once.
+async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => timeout(patience, future).await,
     }
 }
 
@@ -269,16 +311,18 @@ pub(crate) fn run_event_handler<C>(
     mut future: HandlerFuture<()>,
     remote: &'static str,
 ) {
-    let watch = Watch::start(remote, Instant::now());
+    let began = clock::now();
     let first = poll_once(wiring, &mut future);
-    drop(watch);
+    watch(remote, began);
     match first {
         Ok(Poll::Ready(Ok(()))) | Err(_) => {}
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
         Ok(Poll::Pending) => {
             wiring.program.spawn(async move {
-                if let Err(error) = future.await {
-                    tracing::warn!(remote, %error, "event handler failed");
+                match AssertUnwindSafe(future).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(remote, %error, "event handler failed"),
+                    Err(panic) => _ = incident_of(&*panic),
                 }
             });
         }
@@ -299,29 +343,18 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Names the remote whose handler keeps the network thread for long.
-pub(super) struct Watch {
-    remote: &'static str,
-    since: Instant,
-}
-
-impl Watch {
-    pub(super) fn start(remote: &'static str, since: Instant) -> Self {
-        Self { remote, since }
+/// Names the remote whose handler kept the network thread for long; gives the time it is now.
+pub(super) fn watch(remote: &'static str, since: Instant) -> Instant {
+    let now = clock::now();
+    let took = now.saturating_duration_since(since);
+    if took > SLOW_HANDLER {
+        tracing::warn!(
+            remote,
+            ?took,
+            "a handler blocked the network thread: make it async, or use an inbox"
+        );
     }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let took = self.since.elapsed();
-        if took > SLOW_HANDLER {
-            tracing::warn!(
-                remote = self.remote,
-                ?took,
-                "a handler blocked the network thread: make it async, or use an inbox"
-            );
-        }
-    }
+    now
 }
 
 /// One of the peer's calls under way.
@@ -368,7 +401,10 @@ impl Verdict {
         match result {
             Ok(body) => Self::Ok(body),
             Err(CallFailure::Handler(error)) => match error.message() {
-                Some(message) => Self::Failed(message.into()),
+                Some(message) => {
+                    tracing::debug!(message, "a function handler refused a call");
+                    Self::Failed(message.into())
+                }
                 None => {
                     let id = IncidentId::fresh();
                     tracing::error!(incident = %id, %error, "function handler failed");
@@ -376,6 +412,7 @@ impl Verdict {
                 }
             },
             Err(CallFailure::Panicked(id)) => incident(CallCode::PANICKED, id),
+            Err(CallFailure::RuntimeEnded) => Self::system(CallCode::RUNTIME_SHUTDOWN),
             Err(CallFailure::Undecodable(error)) => {
                 tracing::debug!(%error, "the arguments of a call do not decode");
                 Self::system(CallCode::REQUEST_MALFORMED)

@@ -34,9 +34,18 @@ impl Writer {
     ///
     /// Not cancel-safe: dropped half way, the stream is reset when the writer is dropped.
     pub(super) async fn write_last(&mut self, bytes: Bytes) -> Result<(), quinn::WriteError> {
-        self.send.write_all_chunks(&mut [bytes]).await?;
+        self.write(bytes).await?;
         self.finish();
         Ok(())
+    }
+
+    /// Writes the whole of `bytes`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write_last`](Self::write_last).
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), quinn::WriteError> {
+        self.send.write_all_chunks(&mut [bytes]).await
     }
 
     pub(super) fn finish(&mut self) {
@@ -88,7 +97,13 @@ impl Reader {
     }
 
     /// Reads to the end of the stream, at most `limit` bytes; memory grows with what arrives.
-    pub(super) async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, CollectError> {
+    /// `begun` is told of the first bytes.
+    pub(super) async fn read_to_end(
+        &mut self,
+        limit: usize,
+        begun: impl FnOnce(),
+    ) -> Result<Bytes, CollectError> {
+        let mut begun = Some(begun);
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         let mut chunks: [Bytes; 4] = Default::default();
@@ -96,6 +111,9 @@ impl Reader {
             let Some(read) = self.recv.read_chunks(&mut chunks).await? else {
                 break;
             };
+            if let Some(begun) = begun.take() {
+                begun();
+            }
             for chunk in &mut chunks[..read] {
                 let chunk = std::mem::take(chunk);
                 if first.len() + rest.len() + chunk.len() > limit {

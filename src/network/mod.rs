@@ -14,21 +14,22 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use quinn::Endpoint;
 use tokio::{
     runtime::{Handle, Runtime},
-    sync::oneshot,
+    sync::{Notify, oneshot},
+    time::Sleep,
 };
 
-pub(crate) use self::{
-    socket::bind,
-    transport::{client_config, server_config},
-};
+pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, server_config};
+
+use crate::conditioner::Conditioner;
 
 /// Threads that carry connections; clones share them.
 ///
@@ -43,9 +44,13 @@ pub struct Network {
 struct Inner {
     threads: Vec<Thread>,
     timer: Thread,
+    pulse: Arc<Pulse>,
     next: AtomicUsize,
     /// What clients share, by thread and by address family; made when first needed.
     endpoints: Mutex<HashMap<(usize, bool), Endpoint>>,
+    conditioner: Option<Conditioner>,
+    #[cfg(feature = "testing")]
+    simulated: Option<crate::testing::SimNet>,
 }
 
 /// One thread; it ends when this is dropped.
@@ -70,6 +75,33 @@ impl Network {
         NetworkBuilder {
             threads: 1,
             busy_poll: false,
+            conditioner: None,
+        }
+    }
+
+    /// A network whose one thread is the current runtime.
+    #[cfg(feature = "testing")]
+    pub(crate) fn simulated(net: crate::testing::SimNet, conditioner: Option<Conditioner>) -> Self {
+        let thread = || {
+            let (stop, _) = oneshot::channel();
+            // As on no network thread: wakers are the runtime's own, and reach it from anywhere.
+            Thread {
+                runtime: Handle::current(),
+                number: usize::MAX,
+                _stop: stop,
+            }
+        };
+        let inner = Inner {
+            threads: vec![thread()],
+            timer: thread(),
+            pulse: Arc::default(),
+            next: AtomicUsize::new(0),
+            endpoints: Mutex::default(),
+            conditioner,
+            simulated: Some(net),
+        };
+        Self {
+            inner: Arc::new(inner),
         }
     }
 
@@ -84,6 +116,15 @@ impl Network {
 
     pub(crate) fn runtime(&self, thread: usize) -> &Handle {
         &self.inner.threads[thread].runtime
+    }
+
+    /// The index of the thread with this number.
+    pub(crate) fn thread_of(&self, number: usize) -> usize {
+        self.inner
+            .threads
+            .iter()
+            .position(|thread| thread.number == number)
+            .unwrap_or(0)
     }
 
     pub(crate) fn thread_number(&self, thread: usize) -> usize {
@@ -102,13 +143,15 @@ impl Network {
         let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         match endpoints.entry((thread, peer.is_ipv6())) {
             Entry::Occupied(endpoint) => Ok(endpoint.get().clone()),
-            Entry::Vacant(place) => Ok(place.insert(socket::local_endpoint(peer, alone)?).clone()),
+            Entry::Vacant(place) => Ok(place.insert(self.local_endpoint(peer, alone)?).clone()),
         }
     }
 
-    /// Where deadlines are kept: they depend neither on a network thread nor on the program.
-    pub(crate) fn timer(&self) -> &Handle {
-        &self.inner.timer.runtime
+    /// A sleep until `deadline` that depends neither on a network thread nor on the program.
+    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+        self.inner.pulse.keep();
+        let _entered = self.inner.timer.runtime.enter();
+        tokio::time::sleep_until(deadline.into())
     }
 }
 
@@ -125,6 +168,7 @@ impl fmt::Debug for Network {
 pub struct NetworkBuilder {
     threads: usize,
     busy_poll: bool,
+    conditioner: Option<Conditioner>,
 }
 
 impl NetworkBuilder {
@@ -142,6 +186,12 @@ impl NetworkBuilder {
         self
     }
 
+    /// What packets go through on their way to and from the sockets (default nothing).
+    pub fn conditioner(mut self, conditioner: &Conditioner) -> Self {
+        self.conditioner = Some(conditioner.clone());
+        self
+    }
+
     /// Starts the threads.
     ///
     /// # Errors
@@ -152,11 +202,17 @@ impl NetworkBuilder {
             .map(|at| Thread::start(&format!("farfire-net-{at}"), true, self.busy_poll))
             .collect::<io::Result<_>>()?;
         let timer = Thread::start("farfire-timer", false, false)?;
+        let pulse = Arc::<Pulse>::default();
+        timer.runtime.spawn(pulse.clone().beat());
         let inner = Inner {
             threads,
             timer,
+            pulse,
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
+            conditioner: self.conditioner,
+            #[cfg(feature = "testing")]
+            simulated: None,
         };
         Ok(Network {
             inner: Arc::new(inner),
@@ -197,6 +253,36 @@ impl Thread {
     }
 }
 
+/// Keeps the timer thread from being woken for every deadline.
+///
+/// A thread that sleeps must be woken for a deadline that comes before all others, which with one call
+/// at a time is every call's. While deadlines come in, there is always an earlier one: the next beat.
+#[derive(Default)]
+struct Pulse {
+    used: AtomicBool,
+    resting: AtomicBool,
+    wanted: Notify,
+}
+
+impl Pulse {
+    fn keep(&self) {
+        self.used.store(true, Ordering::Release);
+        if self.resting.swap(false, Ordering::AcqRel) {
+            self.wanted.notify_one();
+        }
+    }
+
+    async fn beat(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            if !self.used.swap(false, Ordering::AcqRel) {
+                self.resting.store(true, Ordering::Release);
+                self.wanted.notified().await;
+            }
+        }
+    }
+}
+
 /// The runtime that this is called on, else a small one that farfire makes once per process.
 ///
 /// Asynchronous handlers go there that are not ready at once.
@@ -226,6 +312,8 @@ thread_local! {
     static THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Longer than most calls take, shorter than most wait at most.
+const BEAT: Duration = Duration::from_millis(200);
 /// For programs without a runtime, whose handlers seldom wait.
 const PROGRAM_THREADS: usize = 2;
 /// Tasks polled between two looks at the sockets: with tokio's default of 61, a fan-out would keep

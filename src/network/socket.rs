@@ -1,4 +1,4 @@
-//! Sockets: bound with room for a burst, dual-stack where that is asked for.
+//! Sockets and endpoints: bound with room for a burst, dual-stack where that is asked for.
 
 use std::{
     io,
@@ -7,11 +7,64 @@ use std::{
     time::Duration,
 };
 
-use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{
+    AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, Runtime,
+    ServerConfig, TokioRuntime,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Network;
+use crate::conditioner::ConditionedSocket;
+
+impl Network {
+    /// An endpoint that listens on `address`, on the first thread.
+    pub(crate) fn server_endpoint(
+        &self,
+        address: SocketAddr,
+        config: ServerConfig,
+    ) -> io::Result<Endpoint> {
+        let _entered = self.runtime(0).enter();
+        self.endpoint(address, EndpointConfig::default(), Some(config))
+    }
+
+    /// An endpoint for clients that connect to an address like `peer`; call it on a network thread.
+    pub(super) fn local_endpoint(&self, peer: SocketAddr, alone: bool) -> io::Result<Endpoint> {
+        let any: SocketAddr = match peer {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let mut config = EndpointConfig::default();
+        if alone {
+            config.cid_generator(|| Box::new(NoConnectionIds));
+        }
+        self.endpoint(any, config, None)
+    }
+
+    fn endpoint(
+        &self,
+        address: SocketAddr,
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+    ) -> io::Result<Endpoint> {
+        let socket = self.socket(address)?;
+        let socket = match &self.inner.conditioner {
+            Some(conditioner) => Arc::new(ConditionedSocket::new(socket, conditioner.clone())),
+            None => socket,
+        };
+        Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
+    }
+
+    fn socket(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.inner.simulated {
+            return net.bind(address);
+        }
+        TokioRuntime.wrap_udp_socket(bind(address)?)
+    }
+}
+
 /// A UDP socket on `address`; `[::]` takes IPv4 as well.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -25,19 +78,6 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
-}
-
-/// An endpoint for clients that connect to an address like `peer`; call it on a network thread.
-pub(crate) fn local_endpoint(peer: SocketAddr, alone: bool) -> io::Result<Endpoint> {
-    let any: SocketAddr = match peer {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let mut config = EndpointConfig::default();
-    if alone {
-        config.cid_generator(|| Box::new(NoConnectionIds));
-    }
-    Endpoint::new(config, None, bind(any)?, Arc::new(TokioRuntime))
 }
 
 /// For one connection on a socket: no id is needed to tell it from others, and every packet that it

@@ -10,7 +10,6 @@ use quinn::{
 
 use crate::{
     config::{Limits, Timeouts},
-    link::DATAGRAM_QUEUE,
     session::Side,
 };
 
@@ -88,6 +87,8 @@ fn largest_inbound(side: Side, limits: &Limits) -> u32 {
 const BIDI_FROM_CLIENT: u32 = 96;
 /// The server's calls likewise.
 const BIDI_FROM_SERVER: u32 = 80;
+/// What QUIC may queue of datagrams: a burst, and no more, since what waits there grows old.
+pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// Lanes, and unordered events in flight.
 const UNI_STREAMS: u32 = 64;
 /// What QUIC keeps for a peer until it is acknowledged.

@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 use tokio::sync::Notify;
 
 use super::{
@@ -187,24 +186,15 @@ impl ServerBuilder {
         };
         let program = program_runtime().map_err(StartError::Threads)?;
 
-        let socket =
-            network::bind(address).map_err(|source| StartError::Bind { address, source })?;
         let crypto = tls::server_config(&self.identity, &[wire::ALPN]).map_err(|error| {
             StartError::Identity {
                 detail: error.to_string(),
             }
         })?;
-        let endpoint = {
-            let _entered = network.runtime(0).enter();
-            let config = network::server_config(crypto, &self.limits, &self.timeouts);
-            Endpoint::new(
-                EndpointConfig::default(),
-                Some(config),
-                socket,
-                Arc::new(TokioRuntime),
-            )
-            .map_err(|source| StartError::Bind { address, source })?
-        };
+        let config = network::server_config(crypto, &self.limits, &self.timeouts);
+        let endpoint = network
+            .server_endpoint(address, config)
+            .map_err(|source| StartError::Bind { address, source })?;
         let address = endpoint
             .local_addr()
             .map_err(|source| StartError::Bind { address, source })?;

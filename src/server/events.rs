@@ -58,8 +58,7 @@ impl Server {
             let mut room = std::pin::pin!(player.link().credit.notified());
             room.as_mut().enable();
             match self.fire_one(player, &entry, &payload) {
-                // With `Flush::Tick` there would be no room before a tick that may wait for this.
-                Err(FireError::QueueFull { .. }) => player.link().flush(),
+                Err(FireError::QueueFull { .. }) => {}
                 result => return result,
             }
             room.await;

@@ -360,7 +360,7 @@ impl ServerInner {
         let _ = tokio::time::timeout(STOP_SLACK, self.endpoint.wait_idle()).await;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(AbortHandle::abort);
-        self.wiring.registry.clear();
+        self.wiring.registry.close();
         *self.hooks() = Hooks::default();
     }
 

@@ -2,12 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod barrier;
+mod blocking;
 mod early;
 mod events;
+mod handlers;
+mod inbox;
+mod invoking;
 mod ledger;
 mod ordering;
 mod overload;
 mod smoke;
+mod threads;
 mod tick;
 mod unreliable;
 mod world;

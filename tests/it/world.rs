@@ -11,7 +11,7 @@ use farfire::{
     ServerBuilder,
     tls::{Identity, Trust},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Once a call of this has returned, all that either side fired before it is done with.
 pub(crate) const SETTLE: RemoteFunction<(), ()> = RemoteFunction::new("Settle");
@@ -87,16 +87,6 @@ pub(crate) fn count_of(drops: &[(DropCause, u64)], cause: DropCause) -> u64 {
     counts.map(|(_, count)| count).sum()
 }
 
-/// Waits for something that nobody announces, such as a count in the statistics.
-pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
-    within(async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-}
-
 /// Things that handlers note down, for the test to wait for.
 #[derive(Clone, Default)]
 pub(crate) struct Notes<T = String> {
@@ -134,6 +124,35 @@ impl<T: Clone> Notes<T> {
         })
         .await
     }
+}
+
+/// Keeps handlers waiting until it is opened.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everybody through, now and later.
+    pub(crate) fn open(&self) {
+        self.0.close();
+    }
+
+    pub(crate) async fn pass(&self) {
+        let _ = self.0.acquire().await;
+    }
+}
+
+/// Waits for something that nothing tells of.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    within(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
 }
 
 /// Fails the test when `future` takes longer than anything here should.

@@ -1,0 +1,148 @@
+//! Farfire: a server and a client, each with its own network thread.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use farfire::{
+    Client, Limits, Rate, RemoteEvent, RemoteFunction, Server, UnreliableRemoteEvent,
+    tls::{Identity, Trust},
+};
+
+use crate::Clock;
+
+/// A pose: 41 bytes encoded, like the bare ones.
+type Body = ([f32; 10], u8);
+
+const RELIABLE: RemoteEvent<Body> = RemoteEvent::new("reliable");
+const UNRELIABLE: UnreliableRemoteEvent<Body> = UnreliableRemoteEvent::new("unreliable");
+const CALL: RemoteFunction<Body, Body> = RemoteFunction::new("call");
+
+pub(crate) struct Ours {
+    _server: Server,
+    client: Client,
+}
+
+impl Ours {
+    pub(crate) fn start() -> Self {
+        let identity = Identity::self_signed(["localhost"]).unwrap();
+        let mut limits = Limits::default();
+        limits.events = Rate::per_second(10_000_000);
+        limits.unreliable_events = Rate::per_second(10_000_000);
+        let server = Server::builder("127.0.0.1:0", identity)
+            .limits(limits)
+            .remotes(&[&RELIABLE, &UNRELIABLE, &CALL])
+            .start()
+            .unwrap();
+        server.on_server_event(&RELIABLE, |player, body| {
+            player
+                .server()
+                .fire_client(&player, &RELIABLE, &body)
+                .unwrap();
+        });
+        server.on_server_event(&UNRELIABLE, |player, body| {
+            player
+                .server()
+                .fire_client(&player, &UNRELIABLE, &body)
+                .unwrap();
+        });
+        server.on_server_invoke(&CALL, |_, body| body);
+        let trust = Trust::pinned([server.pin()]);
+        let client = Client::builder(server.local_addr().to_string(), trust)
+            .connect_blocking()
+            .unwrap();
+        Self {
+            _server: server,
+            client,
+        }
+    }
+
+    pub(crate) fn reliable(&self, trips: usize) -> Vec<Duration> {
+        let (done, wait) = mpsc::channel();
+        let clock = Mutex::new(Clock::new(trips));
+        let client = self.client.clone();
+        let subscription = self.client.on_client_event(&RELIABLE, move |body| {
+            if clock.lock().unwrap().tick() < trips {
+                client.fire_server(&RELIABLE, &body).unwrap();
+            } else {
+                let samples = std::mem::take(&mut clock.lock().unwrap().samples);
+                done.send(samples).unwrap();
+            }
+        });
+        self.client.fire_server(&RELIABLE, &body()).unwrap();
+        let samples = wait.recv().unwrap();
+        subscription.disconnect();
+        samples
+    }
+
+    pub(crate) fn unreliable(&self, trips: usize) -> Vec<Duration> {
+        let (done, wait) = mpsc::channel();
+        let clock = Mutex::new(Clock::new(trips));
+        let client = self.client.clone();
+        let subscription = self.client.on_client_event(&UNRELIABLE, move |body| {
+            if clock.lock().unwrap().tick() < trips {
+                client.fire_server(&UNRELIABLE, &body).unwrap();
+            } else {
+                let samples = std::mem::take(&mut clock.lock().unwrap().samples);
+                done.send(samples).unwrap();
+            }
+        });
+        self.client.fire_server(&UNRELIABLE, &body()).unwrap();
+        let samples = wait.recv().unwrap();
+        subscription.disconnect();
+        samples
+    }
+
+    /// Each call is made in the callback of the one before, on the network's thread.
+    pub(crate) fn calls_here(&self, trips: usize) -> Vec<Duration> {
+        let (done, wait) = mpsc::channel();
+        next_call(
+            self.client.clone(),
+            Arc::new(Mutex::new(Clock::new(trips))),
+            trips,
+            done,
+        );
+        wait.recv().unwrap()
+    }
+
+    pub(crate) fn calls_apart(&self, trips: usize) -> Vec<Duration> {
+        let program = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = self.client.clone();
+        let task = program.spawn(async move {
+            let mut samples = Vec::with_capacity(trips);
+            for _ in 0..trips {
+                let began = Instant::now();
+                client.invoke_server(&CALL, &body()).await.unwrap();
+                samples.push(began.elapsed());
+            }
+            samples
+        });
+        program.block_on(task).unwrap()
+    }
+}
+
+fn next_call(
+    client: Client,
+    clock: Arc<Mutex<Clock>>,
+    trips: usize,
+    done: mpsc::Sender<Vec<Duration>>,
+) {
+    let call = client.invoke_server(&CALL, &body());
+    call.then(move |result| {
+        result.unwrap();
+        if clock.lock().unwrap().tick() < trips {
+            next_call(client, clock, trips, done);
+        } else {
+            let samples = std::mem::take(&mut clock.lock().unwrap().samples);
+            done.send(samples).unwrap();
+        }
+    });
+}
+
+fn body() -> Body {
+    ([7.0; 10], 7)
+}
