@@ -343,12 +343,12 @@ impl<C: HandlerContext> Inbound<C> {
                 self.session.put_back(event);
                 return Ok(false);
             };
-            if entry.declaration.kind != RemoteKind::Event {
-                return Err(Violation::WrongKind);
-            }
             if entry.theirs().is_some() {
                 self.session.refuse(id, DropCause::SignatureMismatch, now)?;
                 continue;
+            }
+            if entry.declaration.kind != RemoteKind::Event {
+                return Err(Violation::WrongKind);
             }
             let result = entry.dispatch_early(&self.context, &event.payload, &mut self.pending);
             match result {

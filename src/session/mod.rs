@@ -271,13 +271,14 @@ impl Session {
                 reliable: true,
             }));
         };
-        if meta.kind != RemoteKind::Event {
-            return Err(Violation::WrongKind);
-        }
+        // First: a mismatch of kinds is the fault of neither, and fails this remote only.
         if meta.mismatch {
             return self
                 .refuse(id, DropCause::SignatureMismatch, now)
                 .map(|()| None);
+        }
+        if meta.kind != RemoteKind::Event {
+            return Err(Violation::WrongKind);
         }
         if meta.max_payload.is_some_and(|most| payload.len() > most) {
             return Err(Violation::TooLarge);
@@ -320,10 +321,10 @@ impl Session {
                 // Outside the window it cannot be told from a duplicate.
                 (_, Freshness::TooOld) => Some(DropCause::Stale),
                 (None, _) => Some(DropCause::Unannounced),
+                (Some(meta), _) if meta.mismatch => Some(DropCause::SignatureMismatch),
                 (Some(meta), _) if meta.kind != RemoteKind::Unreliable => {
                     return Err(Violation::WrongKind);
                 }
-                (Some(meta), _) if meta.mismatch => Some(DropCause::SignatureMismatch),
                 (Some(meta), Freshness::Late) if meta.latest_wins => Some(DropCause::Stale),
                 (Some(_), _) => None,
             };
