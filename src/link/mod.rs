@@ -216,11 +216,15 @@ impl Link {
     }
 
     /// From now on the player takes part in broadcasts.
-    pub(crate) fn activate(self: &Arc<Self>) {
+    ///
+    /// It is told of the remotes it does not know yet; those added later reach it through the hub.
+    pub(crate) fn activate(self: &Arc<Self>, announce: impl FnOnce(u32) -> Vec<Announcement>) {
         let Some(hub) = &self.hub else { return };
-        // Known to the hub first, or entries between the two could be forgotten unseen.
+        // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
-        self.lock().cursor = Some(hub.end());
+        let mut state = self.lock();
+        state.outbox.announce(u32::MAX, announce);
+        state.cursor = Some(hub.end());
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.

@@ -343,7 +343,8 @@ async fn play(
             Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
         }
     }
-    link.activate();
+    // Remotes may have been added since the welcome was written, by the hooks for one.
+    link.activate(|from| wiring.registry.announcements(from));
     // Last, so that a client that has joined takes part in everything.
     match timeout_at(deadline, send.write_all(&welcome)).await {
         Ok(Ok(())) => _ = send.finish(),
