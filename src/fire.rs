@@ -149,11 +149,12 @@ impl FireError {
 
     pub(crate) fn push(error: PushError, ended: Option<&DisconnectReason>) -> Self {
         match (error, ended) {
-            (_, Some(reason)) => Self::Disconnected {
+            // Also where that has just cost the player its connection.
+            (PushError::Full { queued, limit, .. }, _) => Self::QueueFull { queued, limit },
+            (PushError::Closed, Some(reason)) => Self::Disconnected {
                 reason: reason.clone(),
             },
             (PushError::Closed, None) => Self::Closing,
-            (PushError::Full { queued, limit, .. }, None) => Self::QueueFull { queued, limit },
         }
     }
 }
