@@ -207,7 +207,12 @@ impl Link {
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) {
-        self.lock().outbox.announce(id, announce);
+        {
+            let mut state = self.lock();
+            state.outbox.announce(id, announce);
+            // A call to the remote may wait for it, and no tick is to come between.
+            state.due = true;
+        }
         self.wake();
     }
 
@@ -253,7 +258,7 @@ impl Link {
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.due = true;
+            state.due |= call.ordered;
             state.calls.push_back(call);
         }
         self.wake();
@@ -272,8 +277,10 @@ impl Link {
     fn catch_up(self: &Arc<Self>) {
         let news = {
             let mut state = self.lock();
+            let news = self.apply_log(&mut state);
             state.due = true;
-            self.apply_log(&mut state)
+            // Others may have taken them already, and left them to the flush that this is.
+            news || (self.flush == Flush::Tick && !state.outbox.is_empty())
         };
         if news {
             self.wake_here();
@@ -342,6 +349,8 @@ impl Link {
 
     /// Has everything leave that was accepted.
     pub(crate) fn flush(self: &Arc<Self>) {
+        // First: what is added behind it is noted for the next one.
+        self.parked.store(false, Ordering::Release);
         self.lock().due = true;
         self.wake();
     }
@@ -380,7 +389,6 @@ impl Link {
     /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
     fn run(&self) {
         self.activity.store(RUNNING, Ordering::Release);
-        self.parked.store(false, Ordering::Release);
     }
 
     /// The task has nothing more to do; false if something came in meanwhile.

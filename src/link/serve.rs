@@ -140,7 +140,9 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 }
             }
         };
-        let reply = verdict.into_reply(self.link.reply_barrier());
+        // One that gave up order waits for no events, and has none sent early.
+        let barrier = header.barrier.map_or(0, |_| self.link.reply_barrier());
+        let reply = verdict.into_reply(barrier);
         let written = within(timeouts.reply_write, send.write_last(reply)).await;
         if written.is_err() {
             tracing::debug!(player = self.link.id, "a reply was not taken in time");
