@@ -246,7 +246,7 @@ impl<C: HandlerContext> Driver<C> {
                         Done::Call
                     }));
                 }
-                while state.due && self.events < UNORDERED_AT_ONCE {
+                while self.events < UNORDERED_AT_ONCE && self.link.may_leave(&state) {
                     let Some((id, bytes)) = state.outbox.take_unordered() else {
                         break;
                     };

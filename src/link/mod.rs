@@ -104,8 +104,8 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// What is queued is to leave. With [`Flush::Immediate`] that is so at any time; else a flush, a
-    /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
+    /// With [`Flush::Tick`]: what is queued is to leave, as a flush was asked for, a call or reply
+    /// counts on it, the outbox is crowded, or the connection ends.
     due: bool,
     ending: Option<Ending>,
     /// The peer has said goodbye, for this reason.
@@ -146,7 +146,7 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                due: flush == Flush::Immediate,
+                due: false,
                 ending: None,
                 left: None,
             }),
@@ -180,7 +180,7 @@ impl Link {
             state.outbox.announce(event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
-            let result = result.map(|()| state.due);
+            let result = result.map(|()| self.may_leave(&state));
             (result, state.outbox.take_lane_too_many())
         };
         if let Some(lane) = lane_too_many {
@@ -207,12 +207,7 @@ impl Link {
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) {
-        {
-            let mut state = self.lock();
-            state.outbox.announce(id, announce);
-            // A call to the remote may wait for it, and no tick is to come between.
-            state.due = true;
-        }
+        self.lock().outbox.announce(id, announce);
         self.wake();
     }
 
@@ -278,9 +273,10 @@ impl Link {
         let news = {
             let mut state = self.lock();
             let news = self.apply_log(&mut state);
-            state.due = true;
             // Others may have taken them already, and left them to the flush that this is.
-            news || (self.flush == Flush::Tick && !state.outbox.is_empty())
+            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
+            state.due |= news;
+            news
         };
         if news {
             self.wake_here();
@@ -347,11 +343,19 @@ impl Link {
         }
     }
 
+    /// Whether what is queued may leave now.
+    fn may_leave(&self, state: &State) -> bool {
+        self.flush == Flush::Immediate || state.due
+    }
+
     /// Has everything leave that was accepted.
     pub(crate) fn flush(self: &Arc<Self>) {
-        // First: what is added behind it is noted for the next one.
         self.parked.store(false, Ordering::Release);
-        self.lock().due = true;
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            state.due = true;
+        }
         self.wake();
     }
 

@@ -69,8 +69,7 @@ impl Outbound {
         }
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
-            // What is due stays due until it is all taken; an ending connection holds nothing back.
-            state.due = !state.outbox.is_empty() && state.due || state.ending.is_some();
+            state.due &= !state.outbox.is_taken();
         }
         Ok(())
     }
@@ -78,7 +77,7 @@ impl Outbound {
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) {
         let mut state = self.link.lock();
-        if !state.due {
+        if !self.link.may_leave(&state) {
             return;
         }
         while self.lanes.len() < state.outbox.lanes() {
@@ -134,7 +133,7 @@ impl Outbound {
         let link = &self.link;
         {
             let state = link.lock();
-            if !state.due || state.outbox.unreliable_bytes() == 0 {
+            if state.outbox.unreliable_bytes() == 0 || !link.may_leave(&state) {
                 self.retry = None;
                 return;
             }

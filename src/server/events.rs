@@ -58,7 +58,8 @@ impl Server {
             let mut room = std::pin::pin!(player.link().credit.notified());
             room.as_mut().enable();
             match self.fire_one(player, &entry, &payload) {
-                Err(FireError::QueueFull { .. }) => {}
+                // With `Flush::Tick` there would be no room before a tick that may wait for this.
+                Err(FireError::QueueFull { .. }) => player.link().flush(),
                 result => return result,
             }
             room.await;

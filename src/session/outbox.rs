@@ -248,14 +248,11 @@ impl Outbox {
         self.unreliable.buffer.len()
     }
 
-    /// Whether there is nothing to take out.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is left to be taken out.
+    pub(crate) fn is_taken(&self) -> bool {
         self.unordered.is_empty()
             && self.unreliable.events.is_empty()
-            && self
-                .lanes
-                .iter()
-                .all(|lane| lane.buffer.is_empty() && lane.ready.is_empty())
+            && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Whether waiting for a flush would soon cost events.
@@ -365,6 +362,10 @@ impl Outbox {
 }
 
 impl Lane {
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.buffer.is_empty()
+    }
+
     fn push(&mut self, id: u32, payload: &[u8]) {
         self.tally.add(id);
         self.credit += payload.len() + frame_overhead(id, payload.len());

@@ -31,8 +31,6 @@ async fn a_server_holds_everything_until_the_flush() {
     let world = world();
     let server = &world.server;
     let (ada, player) = within(world.join("Ada")).await;
-    let (bob, bob_there) = within(world.join("Bob")).await;
-    bob.on_client_invoke(&ADD, |n| n + 1);
     let notes = Notes::<u32>::new();
     for remote in [&NUMBER, &LOOSE, &ASIDE] {
         let seen = notes.clone();
@@ -55,9 +53,6 @@ async fn a_server_holds_everything_until_the_flush() {
             within(ada.invoke_server(&PEEK, &()).into_future())
                 .await
                 .unwrap();
-            // What a call to another player takes along is that player's.
-            let call = server.invoke_client(&bob_there, &ADD, &1);
-            assert_eq!(within(call.into_future()).await, Ok(2));
         }
         assert_eq!(notes.all().len(), before);
         let stats = player.stats();

@@ -87,6 +87,16 @@ pub(crate) fn count_of(drops: &[(DropCause, u64)], cause: DropCause) -> u64 {
     counts.map(|(_, count)| count).sum()
 }
 
+/// Waits for something that nobody announces, such as a count in the statistics.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
 /// Things that handlers note down, for the test to wait for.
 #[derive(Clone, Default)]
 pub(crate) struct Notes<T = String> {
@@ -143,16 +153,6 @@ impl Gate {
     pub(crate) async fn pass(&self) {
         let _ = self.0.acquire().await;
     }
-}
-
-/// Waits for something that nothing tells of.
-pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
-    within(async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
 }
 
 /// Fails the test when `future` takes longer than anything here should.
