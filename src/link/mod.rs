@@ -207,7 +207,12 @@ impl Link {
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) {
-        self.lock().outbox.announce(id, announce);
+        {
+            let mut state = self.lock();
+            state.outbox.announce(id, announce);
+            // A call to the remote may wait for it, and no tick is to come between.
+            state.due = true;
+        }
         self.wake();
     }
 

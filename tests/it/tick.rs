@@ -31,6 +31,8 @@ async fn a_server_holds_everything_until_the_flush() {
     let world = world();
     let server = &world.server;
     let (ada, player) = within(world.join("Ada")).await;
+    let (bob, bob_there) = within(world.join("Bob")).await;
+    bob.on_client_invoke(&ADD, |n| n + 1);
     let notes = Notes::<u32>::new();
     for remote in [&NUMBER, &LOOSE, &ASIDE] {
         let seen = notes.clone();
@@ -53,6 +55,9 @@ async fn a_server_holds_everything_until_the_flush() {
             within(ada.invoke_server(&PEEK, &()).into_future())
                 .await
                 .unwrap();
+            // What a call to another player takes along is that player's.
+            let call = server.invoke_client(&bob_there, &ADD, &1);
+            assert_eq!(within(call.into_future()).await, Ok(2));
         }
         assert_eq!(notes.all().len(), before);
         let stats = player.stats();
@@ -182,4 +187,17 @@ async fn waiting_for_room_does_not_wait_for_the_tick() {
     }
     world.server.flush();
     assert_eq!(notes.wait(40).await, [16 * 1024; 40]);
+}
+
+/// Design 2.13: a remote that is added is usable without a flush, also by a call that takes no events
+/// along.
+#[tokio::test]
+async fn a_remote_that_is_added_does_not_wait_for_the_tick() {
+    const FRESH: RemoteFunction<u32, u32> = RemoteFunction::new("Fresh").unordered();
+    let world = world();
+    let (ada, player) = within(world.join("Ada")).await;
+    ada.on_client_invoke(&FRESH, |n| n + 1);
+    let call = world.server.invoke_client(&player, &FRESH, &1);
+    assert_eq!(within(call.into_future()).await, Ok(2));
+    within(ada.wait_for_remote(&FRESH)).await.unwrap();
 }
