@@ -114,13 +114,15 @@ impl Player {
         self.inner.link.ended().is_none()
     }
 
-    /// Waits until it has left, and says why.
+    /// Waits until it has left, and says why; then it is no longer among the players.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe.
     pub async fn left(&self) -> DisconnectReason {
-        self.inner.link.closed().await
+        let reason = self.inner.link.closed().await;
+        self.inner.server.departed(self).await;
+        reason
     }
 
     /// Pings, traffic, queues and the ledger, at this moment.

@@ -31,6 +31,7 @@ pub(super) struct Outbound {
 }
 
 struct Lane {
+    is_default: bool,
     state: LaneState,
     queue: VecDeque<Chunk>,
     /// The end of this lane has been asked for, and comes after the queue.
@@ -84,6 +85,7 @@ impl Outbound {
         }
         while self.lanes.len() < state.outbox.lanes() {
             self.lanes.push(Lane {
+                is_default: self.lanes.is_empty(),
                 state: LaneState::Closed,
                 queue: VecDeque::new(),
                 finish: false,
@@ -250,7 +252,11 @@ impl Lane {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(send) => {
-                    self.state = LaneState::Open(Writer::new(send?, CallCode::CANCELLED));
+                    let writer = Writer::new(send?, CallCode::CANCELLED);
+                    if self.is_default {
+                        writer.make_urgent();
+                    }
+                    self.state = LaneState::Open(writer);
                 }
             }
         }

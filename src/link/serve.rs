@@ -77,6 +77,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
         let limits = &self.wiring.limits;
         let send = Writer::new(send, CallCode::ABANDONED);
+        send.make_urgent();
         let recv = Reader::new(recv, CallCode::ABANDONED);
         let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
         let place = Place(self.link.clone());

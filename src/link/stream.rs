@@ -48,6 +48,12 @@ impl Writer {
         self.send.write_all_chunks(&mut [bytes]).await
     }
 
+    /// Sends this stream's bytes before those of streams that are not urgent.
+    pub(super) fn make_urgent(&self) {
+        // It fails only if the stream is gone, which whoever writes will find.
+        let _ = self.send.set_priority(URGENT);
+    }
+
     pub(super) fn finish(&mut self) {
         self.finished = true;
         // It fails only if the peer stopped the stream, and then nothing is left to be said.
@@ -75,6 +81,9 @@ impl Drop for Writer {
         }
     }
 }
+
+/// Calls and the default lane go before whatever fills the other lanes.
+const URGENT: i32 = 1;
 
 /// A receive stream that is stopped with a code when it is dropped before its end.
 pub(super) struct Reader {

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -362,6 +363,18 @@ impl ServerInner {
         tasks.iter().for_each(AbortHandle::abort);
         self.wiring.registry.close();
         *self.hooks() = Hooks::default();
+    }
+
+    /// Waits until `player` is no longer among the players.
+    pub(crate) async fn departed(&self, player: &Player) {
+        loop {
+            let mut departure = pin!(self.departures.notified());
+            departure.as_mut().enable();
+            if !self.players().contains_key(&player.id().0) {
+                return;
+            }
+            departure.await;
+        }
     }
 
     async fn emptied(&self) {

@@ -153,7 +153,7 @@ async fn those_present_are_listed_and_not_announced_again() {
     let world = World::with(|server| server.max_players(7));
     assert_eq!(world.server.max_players(), 7);
     let (ada, _) = within(world.join("Ada")).await;
-    let (bob, _) = within(world.join("Bob")).await;
+    let (bob, bob_here) = within(world.join("Bob")).await;
     let notes = Notes::new();
     let late = notes.clone();
     world
@@ -165,8 +165,9 @@ async fn those_present_are_listed_and_not_announced_again() {
     assert_eq!(names(&world.server.players()), ["Ada", "Bob", "Cy"]);
     assert_eq!(world.server.stats().players, 3);
     assert_eq!(world.server.player(cy.id()), Some(cy));
-    let bob = (within(bob.leave()).await, bob.local_player().id).1;
-    assert_eq!(world.server.player(bob), None);
+    within(bob.leave()).await;
+    within(bob_here.left()).await;
+    assert_eq!(world.server.player(bob_here.id()), None);
     assert_eq!(names(&world.server.players()), ["Ada", "Cy"]);
     assert!(ada.is_connected());
 }

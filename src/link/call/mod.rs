@@ -121,6 +121,7 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
         recv: Reader::new(recv, CallCode::CANCELLED),
         slot: slot.clone(),
     };
+    talk.send.make_urgent();
 
     slot.enter(Stage::Send);
     let remaining = call.deadline.saturating_duration_since(clock::now());
