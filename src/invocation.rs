@@ -258,6 +258,9 @@ impl Waiting {
     /// Waits no longer. Gives how far the call had come; nothing if it has its result already.
     fn give_up(&self, code: CallCode) -> Option<Stage> {
         let stage = self.slot.give_up(code)?;
+        if stage == Stage::Admit {
+            self.link.withdraw(&self.slot);
+        }
         Some(stage)
     }
 }

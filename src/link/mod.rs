@@ -33,7 +33,7 @@ use tokio::{
 pub(crate) use self::serve::run_event_handler;
 pub use self::stats::LinkStats;
 use self::{
-    call::OutgoingCall,
+    call::{CallSlot, OutgoingCall},
     hub::{Broadcast, Hub},
     passed::Passed,
     reason::DisconnectReason,
@@ -247,10 +247,6 @@ impl Link {
                 })));
             }
             if state.calls.len() >= state.calls_limit {
-                // Those whose callers have gone take no place.
-                state.calls.retain(|call| call.slot.gave_up().is_none());
-            }
-            if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
             state.outbox.announce(call.id, announce);
@@ -260,6 +256,20 @@ impl Link {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
+    pub(crate) fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+        let (call, ending) = {
+            let mut state = self.lock();
+            let calls = &mut state.calls;
+            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
+            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
+        };
+        // An ending connection waits for the line to be empty.
+        if call.is_some() && ending {
+            self.wake();
+        }
     }
 
     /// Counts the barrier of a reply that leaves now, with everything accepted before it.
