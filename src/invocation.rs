@@ -16,7 +16,7 @@ use bytes::BytesMut;
 use crate::{
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
-    handler::guarded,
+    handler::{self, guarded},
     link::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
@@ -221,7 +221,7 @@ impl<R: Payload> Invocation<R> {
         })
         .await?;
         drop(waiting);
-        codec::decode(&body).map_err(|error| {
+        handler::arguments(&body).map_err(|error| {
             tracing::debug!(%error, "a result does not decode");
             InvokeError::Decode {
                 what: What::Response,
