@@ -66,10 +66,11 @@ pub struct Limits {
     pub calls_in_flight: usize,
     /// Calls to one peer waiting in that line (default 1024; server and client); one more fails.
     pub calls_waiting: usize,
-    /// Encoded arguments of one reliable event or call from a client (default 64 KiB).
+    /// Bytes of the encoded arguments of one reliable event or call from a client, and of the results
+    /// that a client gives (default 64 KiB; on a client only for those results).
     pub payload_from_client: usize,
-    /// Encoded arguments of one reliable event or call from the server, and its results
-    /// (default 1 MiB; server and client).
+    /// Bytes of the encoded arguments of one reliable event or call from the server, and of the
+    /// results that it gives (default 1 MiB; server and client).
     pub payload_from_server: usize,
     /// Events of one remote and player kept for a handler that is not there yet
     /// (default 256; server and client; R34).
@@ -127,7 +128,8 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// From the first packet of a client to its place among the players (default 5 s).
+    /// From the first packet of a client to its place among the players; on a client, all of
+    /// `connect` (default 5 s).
     pub join: Duration,
     /// Silence after which a connection is given up (default 10 s).
     pub idle: Duration,

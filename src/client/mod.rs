@@ -134,7 +134,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`WaitError`] if the two sides mean different things by the name, or the connection ends.
+    /// [`WaitError`] if the two sides, or two places of this program, mean different things by the
+    /// name, or if the connection ends.
     ///
     /// # Cancel safety
     ///
@@ -201,9 +202,10 @@ impl Client {
         }
     }
 
-    /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
+    /// Runs `hook` once when the connection ends, for whatever reason.
     ///
-    /// It runs on the network thread and must not block.
+    /// It runs on the network thread and must not block. If the connection has already ended, it runs
+    /// here, before this returns.
     pub fn on_disconnected(&self, hook: impl FnOnce(DisconnectReason) + Send + 'static) {
         let reason = match &mut *self.inner.disconnected() {
             Disconnected::Not(hooks) => return hooks.push(Box::new(hook)),

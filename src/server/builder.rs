@@ -114,7 +114,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Decides who may join. It runs on the program's runtime, within the `join` timeout.
+    /// Decides who may join (default everyone).
+    ///
+    /// It runs on the program's runtime, before there is a [`Player`], and within the `join` timeout.
+    /// If it panics, the player is refused.
     ///
     /// ```
     /// # use farfire::{Admission, Refusal, Server, tls::Identity};

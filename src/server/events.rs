@@ -70,8 +70,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`FireError`] if the arguments cannot be sent to anybody, or the first that a player's own
-    /// outbox gave; the others still got it.
+    /// [`FireError`] if the arguments cannot be sent to anybody, or the first error of a single player,
+    /// such as a full outbox or other types; the others still got it.
     pub fn fire_clients<'a, A: Payload>(
         &self,
         players: impl IntoIterator<Item = &'a Player>,

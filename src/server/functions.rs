@@ -83,6 +83,10 @@ impl Server {
 
     /// Calls a function on each of these clients at the same time; outcomes come as they arrive.
     ///
+    /// Each call has the deadline of an [`invoke_client`](Self::invoke_client): that of the
+    /// [function](RemoteFunction::timeout), else 5 s unless set. It starts when the outcomes are first
+    /// asked for.
+    ///
     /// ```no_run
     /// # use farfire::{RemoteFunction, Server};
     /// const VOTE: RemoteFunction<String, bool> = RemoteFunction::new("Vote");
