@@ -72,13 +72,13 @@
 
 #![forbid(unsafe_code)]
 
-// Vocabulary: what both sides compile. Plain values, which know nothing that runs.
+// Vocabulary: what both sides compile, and how its values become bytes. Nothing that runs.
+mod codec;
 pub mod config;
 pub mod remote;
+mod shape;
 pub mod values;
 // Bytes: what travels, as pure functions. No tasks, no sockets, no clock.
-mod codec;
-mod shape;
 mod wire;
 // Meaning: what the bytes of a peer are allowed to do. A machine, with time as an argument.
 pub mod handler;
