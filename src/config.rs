@@ -47,6 +47,12 @@ pub enum Flush {
 /// # Defaults
 ///
 /// Those of [`Limits::default`], named at each field. On a client only the fields that say so matter.
+///
+/// ```
+/// let mut limits = farfire::Limits::default();
+/// limits.outbox_bytes = 1024 * 1024;
+/// // `Server::builder(..).limits(limits)`
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -124,7 +130,8 @@ impl Default for Limits {
 ///
 /// # Defaults
 ///
-/// Those of [`Timeouts::default`], named at each field.
+/// Those of [`Timeouts::default`], named at each field. Its `call` is that of a client: a server that is
+/// given timeouts waits as long, where it would wait 5 s by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
