@@ -170,6 +170,7 @@ impl<C: HandlerContext> Inbound<C> {
                     }
                 }
                 Ok(None) => {
+                    *budget = budget.saturating_sub(1);
                     self.stream_finished(at, notices)?;
                     return Ok(false);
                 }
@@ -263,13 +264,15 @@ impl<C: HandlerContext> Inbound<C> {
         let mut now = clock::now();
         while *budget > 0 {
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
-                None => return Ok(true),
-                Some(Arrival::Event(event)) => {
-                    *budget -= 1;
-                    now = self.offer(event, now)?;
-                }
-                Some(Arrival::Control(control)) => self.control(control, notices)?,
+            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
+                return Ok(true);
+            };
+            // Whatever it is: a window full of what is refused takes milliseconds to look at.
+            *budget -= 1;
+            match arrival {
+                Arrival::Event(event) => now = self.offer(event, now)?,
+                Arrival::Control(control) => self.control(control, notices)?,
+                Arrival::Refused => {}
             }
         }
         Ok(false)
@@ -306,13 +309,17 @@ impl<C: HandlerContext> Inbound<C> {
         budget: &mut usize,
     ) -> Result<(), Violation> {
         let mut now = clock::now();
+        // One without events takes a look as well.
+        *budget = budget.saturating_sub(1);
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
-            let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
+            let event = self
+                .session
+                .next_unreliable(&mut events, &known, now, budget)?;
+            let Some(event) = event else {
                 return Ok(());
             };
-            *budget = budget.saturating_sub(1);
             now = self.offer(event, now)?;
         }
     }

@@ -69,6 +69,8 @@ pub(crate) trait Directory {
 pub(crate) enum Arrival {
     Event(Event),
     Control(Control),
+    /// An event that went no further, and is counted: it cost time all the same.
+    Refused,
 }
 
 /// An event within its budgets.
@@ -199,34 +201,31 @@ impl Session {
         }
     }
 
-    /// The next thing on a lane that is within its budgets.
+    /// The next thing on a lane, if it has arrived whole.
     pub(crate) fn next_on_lane(
         &mut self,
         lane: LaneKey,
         directory: &impl Directory,
         now: Instant,
     ) -> Result<Option<Arrival>, Violation> {
-        loop {
-            let Lane {
-                deframer,
-                is_default,
-            } = &mut self.lanes[lane.0];
-            let is_default = *is_default;
-            let Some(frame) = deframer.next()? else {
-                return Ok(None);
-            };
-            if frame.remote == wire::CONTROL_ID {
-                if !is_default {
-                    return Err(Violation::ControlOffLane);
-                }
-                return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
+        let Lane {
+            deframer,
+            is_default,
+        } = &mut self.lanes[lane.0];
+        let is_default = *is_default;
+        let Some(frame) = deframer.next()? else {
+            return Ok(None);
+        };
+        if frame.remote == wire::CONTROL_ID {
+            if !is_default {
+                return Err(Violation::ControlOffLane);
             }
-            // Whatever becomes of it, a call behind it must not wait for it.
-            self.passed += u64::from(is_default);
-            if let Some(event) = self.reliable(frame.remote, frame.payload, directory, now)? {
-                return Ok(Some(Arrival::Event(event)));
-            }
+            return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
         }
+        // Whatever becomes of it, a call behind it must not wait for it.
+        self.passed += u64::from(is_default);
+        let event = self.reliable(frame.remote, frame.payload, directory, now)?;
+        Ok(Some(event.map_or(Arrival::Refused, Arrival::Event)))
     }
 
     /// An event arrived on a stream of its own.
@@ -289,14 +288,17 @@ impl Session {
         DatagramEvents::new(datagram)
     }
 
-    /// The next event of a datagram that is within its budgets and not late.
+    /// The next event of a datagram that is within its budgets and not late. `turn` counts down by
+    /// those that it looked at.
     pub(crate) fn next_unreliable(
         &mut self,
         events: &mut DatagramEvents,
         directory: &impl Directory,
         now: Instant,
+        turn: &mut usize,
     ) -> Result<Option<Event>, Violation> {
         for event in events {
+            *turn = turn.saturating_sub(1);
             let event = event?;
             let id = event.remote;
             if id == wire::CONTROL_ID {
