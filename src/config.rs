@@ -89,7 +89,7 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64).
     pub connections_per_address: usize,
-    /// Protocol-level offences, such as events over budget or payloads that do not decode, that a
+    /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).
     pub offences_per_minute: u32,
 }

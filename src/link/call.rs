@@ -276,8 +276,7 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
 pub(super) fn check_barrier(link: &Arc<Link>, barrier: u64) -> Result<(), InvokeError> {
     let passed = link.passed();
     if barrier.saturating_sub(passed) > MAX_BARRIER_AHEAD {
-        let violation = Violation::ImpossibleBarrier;
-        link.finish((&violation).into(), &violation.to_string(), false);
+        link.punish(&Violation::ImpossibleBarrier);
         return Err(InvokeError::Protocol {
             code: CallCode::REQUEST_MALFORMED,
         });

@@ -131,6 +131,7 @@ impl<C: HandlerContext> Driver<C> {
                             Poll::Pending => break None,
                         }
                     };
+                    self.inbound.report();
                     if let Some(error) = lost {
                         // What had arrived is read before the end surfaces; it is finite.
                         let mut all = usize::MAX;
@@ -315,7 +316,8 @@ impl<C: HandlerContext> Driver<C> {
         DisconnectReason::from_here(code, text)
     }
 
-    fn punish(&self, violation: &Violation) -> DisconnectReason {
+    fn punish(&mut self, violation: &Violation) -> DisconnectReason {
+        self.inbound.report();
         let code = CloseCode::from(violation);
         tracing::warn!(player = self.link.id, %violation, "closing a connection that broke the rules");
         self.connection

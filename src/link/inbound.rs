@@ -106,6 +106,7 @@ impl<C: HandlerContext> Inbound<C> {
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
+            link.offences.clone(),
             clock::now(),
         );
         Self {
@@ -321,6 +322,13 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(());
             };
             now = self.offer(event, now)?;
+        }
+    }
+
+    /// Tells the program of offences.
+    pub(super) fn report(&mut self) {
+        for (offence, count) in self.session.reports() {
+            self.context.offended(offence, count);
         }
     }
 

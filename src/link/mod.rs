@@ -41,7 +41,8 @@ use crate::{
     network::{self, clock},
     registry::Registry,
     session::{
-        Side,
+        Side, Violation,
+        budget::Offences,
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
@@ -85,6 +86,8 @@ pub(crate) struct Link {
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
+    /// What the peer did that it should not.
+    offences: Arc<Offences>,
     /// What the peer declares differently from the server, by id.
     mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
     connection: quinn::Connection,
@@ -130,6 +133,7 @@ impl Link {
         flush: Flush,
     ) -> Arc<Self> {
         let ledger = Arc::<Ledger>::default();
+        let now = clock::now();
         Arc::new(Self {
             id,
             thread,
@@ -156,13 +160,14 @@ impl Link {
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
+            offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             mismatches: OnceLock::new(),
             connection,
             calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             data_ping: AtomicU64::new(0),
-            born: clock::now(),
+            born: now,
         })
     }
 
@@ -387,6 +392,13 @@ impl Link {
 
     fn is_ending(&self) -> bool {
         self.lock().ending.is_some()
+    }
+
+    /// Ends the connection because of what the peer did.
+    fn punish(self: &Arc<Self>, violation: &Violation) {
+        tracing::warn!(player = self.id, %violation, "closing a connection that broke the rules");
+        let code = CloseCode::from(violation);
+        self.finish(code, code.text(), false);
     }
 
     fn give_up_as_slow(self: &Arc<Self>) {

@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -30,10 +33,14 @@ use crate::{
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
+    inbox::Context as HandlerContext,
     network::clock,
     registry::Entry,
     remote::RemoteKind,
-    session::{Side, budget::Bucket},
+    session::{
+        Side, Violation,
+        budget::{Bucket, Offence},
+    },
     wire::{
         code::CallCode,
         invoke::{
@@ -50,15 +57,19 @@ pub(super) struct Serving<C> {
     pub(super) link: Arc<Link>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
+    calls_over: AtomicU64,
+    bad_calls: AtomicU64,
 }
 
-impl<C: Clone + Send + Sync + 'static> Serving<C> {
+impl<C: HandlerContext> Serving<C> {
     pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
         Arc::new(Self {
             wiring,
             context,
             link,
             rates: Mutex::default(),
+            calls_over: AtomicU64::new(0),
+            bad_calls: AtomicU64::new(0),
         })
     }
 
@@ -79,6 +90,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         }
         if under_way >= limits.calls_running + limits.calls_queued {
             refuse(send, recv, CallCode::BUSY);
+            self.book(CallCode::BUSY);
             return None;
         }
         let serving = self.clone();
@@ -86,6 +98,29 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             let _place = place;
             serving.serve(send, recv).await;
         })
+    }
+
+    /// Counts a call that was refused as an offence, where the client is to blame.
+    fn book(&self, code: CallCode) {
+        if self.wiring.side == Side::Client {
+            return;
+        }
+        let (offence, counter) = match code {
+            CallCode::BUSY | CallCode::RATE_LIMITED => (Offence::CallRate, &self.calls_over),
+            CallCode::UNKNOWN_FUNCTION
+            | CallCode::REQUEST_TOO_LARGE
+            | CallCode::REQUEST_MALFORMED
+            | CallCode::CANCELLED => (Offence::BadCall, &self.bad_calls),
+            _ => return,
+        };
+        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::debug!(player = self.link.id, %offence, count, "calls refused");
+            self.context.offended(offence, count);
+        }
+        if self.link.offences.one_too_many(clock::now()) {
+            self.link.punish(&Violation::TooManyOffences);
+        }
     }
 
     async fn serve(&self, mut send: Writer, mut recv: Reader) {
@@ -99,16 +134,21 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         let request = match within(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
+                self.book(CallCode::REQUEST_TOO_LARGE);
                 return refuse(send, recv, CallCode::REQUEST_TOO_LARGE);
             }
             // The caller gave up, or is gone.
-            Ok(Err(CollectError::Reset(_) | CollectError::Lost)) => {
+            Ok(Err(error @ (CollectError::Reset(_) | CollectError::Lost))) => {
+                if matches!(error, CollectError::Reset(_)) {
+                    self.book(CallCode::CANCELLED);
+                }
                 send.set_code(CallCode::CANCELLED);
                 return;
             }
             Err(_) => return refuse(send, recv, CallCode::REQUEST_STALLED),
         };
         let Ok((header, body)) = decode_request(request) else {
+            self.book(CallCode::REQUEST_MALFORMED);
             return refuse(send, recv, CallCode::REQUEST_MALFORMED);
         };
         drop(recv);
@@ -133,6 +173,9 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 }
             }
         };
+        if let Verdict::System { code, .. } = &verdict {
+            self.book(*code);
+        }
         let reply = verdict.into_reply(self.link.reply_barrier());
         let written = within(timeouts.reply_write, send.write_last(reply)).await;
         if written.is_err() {

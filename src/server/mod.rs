@@ -25,13 +25,14 @@ pub use self::{
     functions::Gather,
 };
 use crate::{
-    handler::{Outcome, sealed::Resolved},
+    handler::{Outcome, guarded, sealed::Resolved},
     invocation::{block_on, may_not_block},
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::Network,
     player::{Player, PlayerId},
     registry::DeclareError,
     remote::Remote,
+    session::budget::Offence,
     tls::{Identity, Pin},
     wire::code::CloseCode,
 };
@@ -104,12 +105,14 @@ pub(crate) struct ServerInner {
 }
 
 pub(crate) type AddedHook = Arc<dyn Fn(Player) -> Resolved<()> + Send + Sync>;
+pub(crate) type ViolationHook = Arc<dyn Fn(Player, Offence, u64) + Send + Sync>;
 pub(crate) type RemovingHook = Arc<dyn Fn(Player, DisconnectReason) + Send + Sync>;
 
 #[derive(Default)]
 struct Hooks {
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
+    violation: Vec<ViolationHook>,
 }
 
 pub(crate) fn added_hook<T: Outcome<(), M>, M>(
@@ -283,6 +286,14 @@ impl ServerInner {
 
     fn removing(&self) -> Vec<RemovingHook> {
         self.hooks().removing.clone()
+    }
+
+    /// Tells the program what a client did that it should not.
+    pub(crate) fn offended(&self, player: &Player, offence: Offence, count: u64) {
+        let hooks = self.hooks().violation.clone();
+        for hook in hooks {
+            let _ = guarded(|| hook(player.clone(), offence, count));
+        }
     }
 
     fn players(&self) -> MutexGuard<'_, BTreeMap<u64, Player>> {

@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 
 use self::{
-    budget::{Bucket, Offences},
+    budget::{Bucket, Offence, Offences},
     ledger::{DropCause, Ledger, RemoteLedger},
 };
 use crate::{
@@ -122,7 +122,10 @@ pub(crate) struct Session {
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
-    offences: Offences,
+    offences: Arc<Offences>,
+    /// Offences that have reached a power of two since they were last asked for, and how many there are.
+    reports: Vec<(Offence, u64)>,
+    pings_over: u64,
     early_events: usize,
     held: Arc<Held>,
     max_payload: usize,
@@ -151,6 +154,7 @@ impl Session {
         limits: &Limits,
         ledger: Arc<Ledger>,
         held: Arc<Held>,
+        offences: Arc<Offences>,
         now: Instant,
     ) -> Self {
         let max_payload = match side {
@@ -164,7 +168,9 @@ impl Session {
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
-            offences: Offences::new(limits.offences_per_minute, now),
+            offences,
+            reports: Vec::new(),
+            pings_over: 0,
             early_events: limits.early_events,
             held,
             max_payload,
@@ -345,9 +351,23 @@ impl Session {
         if self.side == Side::Client || self.events.take(now) {
             return Ok(true);
         }
+        self.pings_over += 1;
+        self.offend(Offence::PingRate, self.pings_over, now)?;
+        Ok(false)
+    }
+
+    /// Offences worth a word since this was last asked: the first of a kind, the second, the fourth.
+    pub(crate) fn reports(&mut self) -> Vec<(Offence, u64)> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn offend(&mut self, offence: Offence, count: u64, now: Instant) -> Result<(), Violation> {
+        if count.is_power_of_two() {
+            self.reports.push((offence, count));
+        }
         match self.offences.one_too_many(now) {
             true => Err(Violation::TooManyOffences),
-            false => Ok(false),
+            false => Ok(()),
         }
     }
 
@@ -424,8 +444,8 @@ impl Session {
             return Ok(());
         };
         let count = inbound.ledger.refuse(cause);
+        let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
         if count.is_power_of_two() {
-            let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
             match cause {
                 DropCause::EarlyFull | DropCause::Unheard | DropCause::InboxFull => {
                     tracing::warn!(
@@ -439,11 +459,15 @@ impl Session {
                 _ => tracing::debug!(remote, id, ?cause, count, "events dropped"),
             }
         }
-        let is_offence = matches!(cause, DropCause::RateLimit | DropCause::Undecodable);
-        if self.side == Side::Server && is_offence && self.offences.one_too_many(now) {
-            return Err(Violation::TooManyOffences);
+        let offence = match cause {
+            DropCause::RateLimit => Offence::EventRate { remote },
+            DropCause::Undecodable => Offence::Undecodable { remote },
+            _ => return Ok(()),
+        };
+        match self.side {
+            Side::Server => self.offend(offence, count, now),
+            Side::Client => Ok(()),
         }
-        Ok(())
     }
 
     /// Looks remotes up again that were unknown, after the directory changed.
@@ -546,7 +570,7 @@ pub(crate) enum Violation {
     TooManyLanes,
     #[error("a barrier beyond what could have been sent")]
     ImpossibleBarrier,
-    #[error("too many events over budget or not decodable")]
+    #[error("more offences than allowed in a minute")]
     TooManyOffences,
     #[error("a lane that was reset")]
     LaneReset,
