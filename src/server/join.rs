@@ -14,7 +14,7 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::ServerInner;
+use super::{ServerInner, accept::Places};
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
     link::{Link, driver::Driver, hub::Hub, run_event_handler},
@@ -162,15 +162,20 @@ impl From<Refusal> for No {
 }
 
 /// Takes a connection from its first packet to its end; one task, on the connection's thread.
-pub(super) async fn serve(server: Arc<ServerInner>, connecting: quinn::Connecting, hub: Arc<Hub>) {
+pub(super) async fn serve(
+    server: Arc<ServerInner>,
+    connecting: quinn::Connecting,
+    Places { joining, address }: Places,
+    hub: Arc<Hub>,
+) {
     let deadline = Instant::now() + server.wiring.timeouts.join;
-    let joining = server.joining();
     let connection = match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
-    let Some(_address) = server.count_address(connection.remote_address().ip()) else {
+    let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
+    let Some(_address) = address else {
         return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
     };
     if connection

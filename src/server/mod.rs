@@ -338,6 +338,16 @@ impl ServerInner {
         })
     }
 
+    /// Whether there are as many connections from `address` as may be.
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let here = addresses.get(&address).copied().unwrap_or(0);
+        here >= self.wiring.limits.connections_per_address
+    }
+
     /// Counts a connection from `address`, unless there are too many.
     fn count_address(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let mut addresses = self
