@@ -163,7 +163,7 @@ impl<R: Payload> Invocation<R> {
         let name = self.name;
         self.resolve(began)
             .await
-            .map_err(|error| error.about(name, began.elapsed()))
+            .map_err(|error| error.about(name, clock::since(began)))
     }
 
     async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
@@ -214,7 +214,7 @@ impl<R: Payload> Invocation<R> {
             slot.give_up(CallCode::CALLER_DEADLINE);
             Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
                 stage,
-                elapsed: began.elapsed(),
+                elapsed: clock::since(began),
             })))
         })
         .await?;

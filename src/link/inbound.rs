@@ -428,12 +428,12 @@ impl<C: HandlerContext> Inbound<C> {
 impl Link {
     /// Asks the peer for a sign of life through all queues.
     pub(super) fn ping(&self) {
-        let nonce = self.born.elapsed().as_micros() as u64;
+        let nonce = clock::since(self.born).as_micros() as u64;
         self.lock().outbox.push_control(&Control::Ping { nonce });
     }
 
     fn pong(&self, nonce: u64) {
-        let now = self.born.elapsed().as_micros() as u64;
+        let now = clock::since(self.born).as_micros() as u64;
         let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
         self.data_ping.store(
             took.as_micros() as u64,

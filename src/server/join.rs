@@ -376,7 +376,8 @@ fn mismatches(
         let Some(entry) = ours.get(theirs.name()) else {
             continue;
         };
-        if entry.differs(theirs) {
+        // Once for each, however often it is listed: the list is the client's.
+        if entry.differs(theirs) && !found.contains_key(&(entry.slot + 1)) {
             tracing::warn!(
                 player,
                 remote = entry.spec.name,
