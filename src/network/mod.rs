@@ -28,7 +28,7 @@ use tokio::{
     time::Sleep,
 };
 
-pub(crate) use self::transport::{client_config, server_config};
+pub(crate) use self::transport::{client_config, open_window, server_config};
 
 use crate::conditioner::Conditioner;
 

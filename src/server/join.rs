@@ -18,6 +18,7 @@ use super::{ServerInner, accept::Places};
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
     link::{Link, driver::Driver, hub::Hub, run_event_handler},
+    network,
     player::Player,
     session::Held,
     wire::{
@@ -334,6 +335,7 @@ async fn play(
             return refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
         }
     };
+    network::open_window(&connection, limits);
     let held = Held::new(limits.held_bytes);
     let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
     server.enter(&player);
