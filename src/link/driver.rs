@@ -75,10 +75,11 @@ impl<C: HandlerContext> Driver<C> {
     pub(crate) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
         let mut ping = interval_at(tokio::time::Instant::now() + FIRST_PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inbound = Inbound::new(wiring.clone(), context.clone(), link.clone());
         Self {
-            inbound: Inbound::new(wiring.clone(), context.clone(), link.clone()),
             outbound: Outbound::new(link.clone()),
-            serving: Serving::new(wiring.clone(), context, link.clone()),
+            serving: Serving::new(wiring.clone(), context, link.clone(), inbound.offences()),
+            inbound,
             connection: link.connection.clone(),
             wiring,
             link,
@@ -105,25 +106,25 @@ impl<C: HandlerContext> Driver<C> {
             poll_fn(|cx| {
                 self.link.task.register(cx.waker());
                 self.link.run();
-                let mut budget = EVENTS_PER_TURN;
+                self.inbound.start_turn(EVENTS_PER_TURN);
                 loop {
                     while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
                         self.inbound.accept(stream);
                         uni.set(connection.accept_uni());
                     }
-                    let mut more = match self.read(cx, &mut budget) {
+                    let mut more = match self.read(cx) {
                         Ok(more) => more,
                         Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
                     let lost = loop {
-                        if budget == 0 {
+                        if self.inbound.turn_is_over() {
                             more = true;
                             break None;
                         }
                         match datagram.as_mut().poll(cx) {
                             Poll::Ready(Ok(bytes)) => {
                                 datagram.set(connection.read_datagram());
-                                if let Err(violation) = self.inbound.datagram(bytes, &mut budget) {
+                                if let Err(violation) = self.inbound.datagram(bytes) {
                                     return Poll::Ready(self.punish(&violation));
                                 }
                             }
@@ -134,8 +135,8 @@ impl<C: HandlerContext> Driver<C> {
                     self.inbound.report();
                     if let Some(error) = lost {
                         // What had arrived is read before the end surfaces; it is finite.
-                        let mut all = usize::MAX;
-                        if let Err(violation) = self.read(cx, &mut all) {
+                        self.inbound.start_turn(usize::MAX);
+                        if let Err(violation) = self.read(cx) {
                             return Poll::Ready(self.punish(&violation));
                         }
                         return Poll::Ready(self.lost(error));
@@ -173,9 +174,9 @@ impl<C: HandlerContext> Driver<C> {
         guard.end(reason)
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Result<bool, Violation> {
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Violation> {
         self.inbound.look_again()?;
-        let more = self.inbound.poll_streams(cx, budget, &mut self.notices)?;
+        let more = self.inbound.poll_streams(cx, &mut self.notices)?;
         for notice in std::mem::take(&mut self.notices) {
             self.notice(notice)?;
         }
@@ -369,7 +370,7 @@ impl Drop for EndGuard {
     }
 }
 
-/// Events handled before others on the thread get their turn.
+/// Events and datagrams looked at before others on the thread get their turn.
 const EVENTS_PER_TURN: usize = 512;
 /// Streams that unordered events may take of the peer's credit at the same time.
 const UNORDERED_AT_ONCE: usize = 48;

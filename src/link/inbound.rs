@@ -21,7 +21,8 @@ use crate::{
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, ledger::DropCause,
+        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, budget::Offences,
+        ledger::DropCause,
     },
     wire::{
         control::Control,
@@ -106,7 +107,6 @@ impl<C: HandlerContext> Inbound<C> {
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            link.offences.clone(),
             clock::now(),
         );
         Self {
@@ -126,16 +126,29 @@ impl<C: HandlerContext> Inbound<C> {
         self.streams.push(Stream { recv, content });
     }
 
-    /// Reads what there is of every stream, within `budget` events. True if more may be there.
+    /// Begins a turn of the task.
+    pub(super) fn start_turn(&mut self, frames: usize) {
+        self.session.start_turn(frames);
+    }
+
+    /// Whether others are to have their turn now.
+    pub(super) fn turn_is_over(&self) -> bool {
+        self.session.turn_is_over()
+    }
+
+    pub(super) fn offences(&self) -> Arc<Offences> {
+        self.session.offences().clone()
+    }
+
+    /// Reads what there is of every stream, within the turn. True if more may be there.
     pub(super) fn poll_streams(
         &mut self,
         cx: &mut Context<'_>,
-        budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
         let mut more = false;
         for at in 0..self.streams.len() {
-            more |= self.poll_stream(at, cx, budget, notices)?;
+            more |= self.poll_stream(at, cx, notices)?;
         }
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
@@ -147,12 +160,11 @@ impl<C: HandlerContext> Inbound<C> {
         &mut self,
         at: usize,
         cx: &mut Context<'_>,
-        budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
         loop {
             if let Content::Lane { key, .. } = self.streams[at].content
-                && !self.drain_lane(key, budget, notices)?
+                && !self.drain_lane(key, notices)?
             {
                 return Ok(true);
             }
@@ -171,7 +183,7 @@ impl<C: HandlerContext> Inbound<C> {
                     }
                 }
                 Ok(None) => {
-                    *budget = budget.saturating_sub(1);
+                    self.session.spend_turn();
                     self.stream_finished(at, notices)?;
                     return Ok(false);
                 }
@@ -255,28 +267,17 @@ impl<C: HandlerContext> Inbound<C> {
         }
     }
 
-    /// False if the budget ran out first.
-    fn drain_lane(
-        &mut self,
-        key: LaneKey,
-        budget: &mut usize,
-        notices: &mut Vec<Notice>,
-    ) -> Result<bool, Violation> {
+    /// False if the turn was over first.
+    fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
         let mut now = clock::now();
-        while *budget > 0 {
+        loop {
             let known = Self::known(&self.wiring, &self.link);
-            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
-                return Ok(true);
-            };
-            // Whatever it is: a window full of what is refused takes milliseconds to look at.
-            *budget -= 1;
-            match arrival {
-                Arrival::Event(event) => now = self.offer(event, now)?,
-                Arrival::Control(control) => self.control(control, notices)?,
-                Arrival::Refused => {}
+            match self.session.next_on_lane(key, &known, now)? {
+                None => return Ok(!self.turn_is_over()),
+                Some(Arrival::Event(event)) => now = self.offer(event, now)?,
+                Some(Arrival::Control(control)) => self.control(control, notices)?,
             }
         }
-        Ok(false)
     }
 
     fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
@@ -304,21 +305,14 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     /// The events of a datagram.
-    pub(super) fn datagram(
-        &mut self,
-        datagram: Bytes,
-        budget: &mut usize,
-    ) -> Result<(), Violation> {
+    pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
         let mut now = clock::now();
         // One without events takes a look as well.
-        *budget = budget.saturating_sub(1);
+        self.session.spend_turn();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
-            let event = self
-                .session
-                .next_unreliable(&mut events, &known, now, budget)?;
-            let Some(event) = event else {
+            let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
                 return Ok(());
             };
             now = self.offer(event, now)?;

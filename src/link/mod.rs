@@ -42,7 +42,6 @@ use crate::{
     registry::Registry,
     session::{
         Side, Violation,
-        budget::Offences,
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
@@ -86,8 +85,6 @@ pub(crate) struct Link {
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
-    /// What the peer did that it should not.
-    offences: Arc<Offences>,
     /// What the peer declares differently from the server, by id.
     mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
     connection: quinn::Connection,
@@ -133,7 +130,6 @@ impl Link {
         flush: Flush,
     ) -> Arc<Self> {
         let ledger = Arc::<Ledger>::default();
-        let now = clock::now();
         Arc::new(Self {
             id,
             thread,
@@ -160,14 +156,13 @@ impl Link {
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
-            offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             mismatches: OnceLock::new(),
             connection,
             calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             data_ping: AtomicU64::new(0),
-            born: now,
+            born: clock::now(),
         })
     }
 

@@ -39,7 +39,7 @@ use crate::{
     remote::RemoteKind,
     session::{
         Side, Violation,
-        budget::{Bucket, Offence},
+        budget::{Bucket, Offence, Offences},
     },
     wire::{
         code::CallCode,
@@ -57,17 +57,24 @@ pub(super) struct Serving<C> {
     pub(super) link: Arc<Link>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
+    offences: Arc<Offences>,
     calls_over: AtomicU64,
     bad_calls: AtomicU64,
 }
 
 impl<C: HandlerContext> Serving<C> {
-    pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
+    pub(super) fn new(
+        wiring: Arc<Wiring<C>>,
+        context: C,
+        link: Arc<Link>,
+        offences: Arc<Offences>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             wiring,
             context,
             link,
             rates: Mutex::default(),
+            offences,
             calls_over: AtomicU64::new(0),
             bad_calls: AtomicU64::new(0),
         })
@@ -118,7 +125,7 @@ impl<C: HandlerContext> Serving<C> {
             tracing::debug!(player = self.link.id, %offence, count, "calls refused");
             self.context.offended(offence, count);
         }
-        if self.link.offences.one_too_many(clock::now()) {
+        if self.offences.one_too_many(clock::now()) {
             self.link.punish(&Violation::TooManyOffences);
         }
     }

@@ -69,8 +69,6 @@ pub(crate) trait Directory {
 pub(crate) enum Arrival {
     Event(Event),
     Control(Control),
-    /// An event that went no further, and is counted: it cost time all the same.
-    Refused,
 }
 
 /// An event within its budgets.
@@ -131,6 +129,8 @@ pub(crate) struct Session {
     max_payload: usize,
     /// Default-lane events that are done with: what a barrier is held against.
     passed: u64,
+    /// What may still be looked at before others have their turn.
+    turn: usize,
 }
 
 struct Lane {
@@ -154,7 +154,6 @@ impl Session {
         limits: &Limits,
         ledger: Arc<Ledger>,
         held: Arc<Held>,
-        offences: Arc<Offences>,
         now: Instant,
     ) -> Self {
         let max_payload = match side {
@@ -168,13 +167,14 @@ impl Session {
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
-            offences,
+            offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             reports: Vec::new(),
             pings_over: 0,
             early_events: limits.early_events,
             held,
             max_payload,
             passed: 0,
+            turn: usize::MAX,
         }
     }
 
@@ -207,31 +207,52 @@ impl Session {
         }
     }
 
-    /// The next thing on a lane, if it has arrived whole.
+    /// Begins a turn, in which up to `frames` frames and datagrams are looked at.
+    pub(crate) fn start_turn(&mut self, frames: usize) {
+        self.turn = frames;
+    }
+
+    /// Counts something that the session does not see itself towards the turn.
+    pub(crate) fn spend_turn(&mut self) {
+        self.turn = self.turn.saturating_sub(1);
+    }
+
+    /// Whether others are to have their turn now.
+    pub(crate) fn turn_is_over(&self) -> bool {
+        self.turn == 0
+    }
+
+    /// The next thing on a lane that is within its budgets; `None` also when the turn is over.
     pub(crate) fn next_on_lane(
         &mut self,
         lane: LaneKey,
         directory: &impl Directory,
         now: Instant,
     ) -> Result<Option<Arrival>, Violation> {
-        let Lane {
-            deframer,
-            is_default,
-        } = &mut self.lanes[lane.0];
-        let is_default = *is_default;
-        let Some(frame) = deframer.next()? else {
-            return Ok(None);
-        };
-        if frame.remote == wire::CONTROL_ID {
-            if !is_default {
-                return Err(Violation::ControlOffLane);
+        while !self.turn_is_over() {
+            let Lane {
+                deframer,
+                is_default,
+            } = &mut self.lanes[lane.0];
+            let is_default = *is_default;
+            let Some(frame) = deframer.next()? else {
+                return Ok(None);
+            };
+            // Whatever it is: a window full of what is refused takes milliseconds to look at.
+            self.spend_turn();
+            if frame.remote == wire::CONTROL_ID {
+                if !is_default {
+                    return Err(Violation::ControlOffLane);
+                }
+                return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
             }
-            return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
+            // Whatever becomes of it, a call behind it must not wait for it.
+            self.passed += u64::from(is_default);
+            if let Some(event) = self.reliable(frame.remote, frame.payload, directory, now)? {
+                return Ok(Some(Arrival::Event(event)));
+            }
         }
-        // Whatever becomes of it, a call behind it must not wait for it.
-        self.passed += u64::from(is_default);
-        let event = self.reliable(frame.remote, frame.payload, directory, now)?;
-        Ok(Some(event.map_or(Arrival::Refused, Arrival::Event)))
+        Ok(None)
     }
 
     /// An event arrived on a stream of its own.
@@ -294,17 +315,16 @@ impl Session {
         DatagramEvents::new(datagram)
     }
 
-    /// The next event of a datagram that is within its budgets and not late. `turn` counts down by
-    /// those that it looked at.
+    /// The next event of a datagram that is within its budgets and not late, whether or not the turn
+    /// is over.
     pub(crate) fn next_unreliable(
         &mut self,
         events: &mut DatagramEvents,
         directory: &impl Directory,
         now: Instant,
-        turn: &mut usize,
     ) -> Result<Option<Event>, Violation> {
         for event in events {
-            *turn = turn.saturating_sub(1);
+            self.spend_turn();
             let event = event?;
             let id = event.remote;
             if id == wire::CONTROL_ID {
@@ -354,6 +374,11 @@ impl Session {
         self.pings_over += 1;
         self.offend(Offence::PingRate, self.pings_over, now)?;
         Ok(false)
+    }
+
+    /// The count that offences of every kind go into.
+    pub(crate) fn offences(&self) -> &Arc<Offences> {
+        &self.offences
     }
 
     /// Offences worth a word since this was last asked: the first of a kind, the second, the fourth.
