@@ -227,8 +227,13 @@ impl Lane {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(send) => {
-                    self.state = LaneState::Open(Writer::new(send?, CallCode::CANCELLED));
+                Poll::Ready(Ok(send)) => {
+                    self.state = LaneState::Open(Writer::new(send, CallCode::CANCELLED));
+                }
+                Poll::Ready(Err(error)) => {
+                    // The task may come by again before it hears that the connection is gone.
+                    self.state = LaneState::Finished;
+                    return Err(error.into());
                 }
             }
         }
