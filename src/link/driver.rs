@@ -106,7 +106,7 @@ impl<C: HandlerContext> Driver<C> {
             poll_fn(|cx| {
                 self.link.task.register(cx.waker());
                 self.link.run();
-                self.inbound.start_turn(EVENTS_PER_TURN);
+                self.inbound.start_turn();
                 loop {
                     while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
                         self.inbound.accept(stream);
@@ -135,7 +135,7 @@ impl<C: HandlerContext> Driver<C> {
                     self.inbound.report();
                     if let Some(error) = lost {
                         // What had arrived is read before the end surfaces; it is finite.
-                        self.inbound.start_turn(usize::MAX);
+                        self.inbound.start_last_turn();
                         if let Err(violation) = self.read(cx) {
                             return Poll::Ready(self.punish(&violation));
                         }
@@ -160,8 +160,9 @@ impl<C: HandlerContext> Driver<C> {
                         return Poll::Ready(reason);
                     }
                     if more {
-                        // Others on this thread get their turn first.
-                        cx.waker().wake_by_ref();
+                        // Others on this thread get their turn first, and so do packets that have
+                        // arrived: a task that wakes itself has them wait for a number of its turns.
+                        let _ = pin!(tokio::task::yield_now()).poll(cx);
                         return Poll::Pending;
                     }
                     if self.link.idle() {
@@ -370,8 +371,6 @@ impl Drop for EndGuard {
     }
 }
 
-/// Events and datagrams looked at before others on the thread get their turn.
-const EVENTS_PER_TURN: usize = 512;
 /// Streams that unordered events may take of the peer's credit at the same time.
 const UNORDERED_AT_ONCE: usize = 48;
 /// The first measurement of the data ping, soon enough to show up while somebody looks.

@@ -41,6 +41,15 @@ pub(super) struct Inbound<C> {
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
     pending: Vec<HandlerFuture<()>>,
+    turn: Turn,
+}
+
+/// What is left of the task's turn.
+#[derive(Default)]
+struct Turn {
+    frames: usize,
+    /// `None` if it takes as long as it takes.
+    ends: Option<Instant>,
 }
 
 /// A unidirectional stream of the peer.
@@ -117,6 +126,7 @@ impl<C: HandlerContext> Inbound<C> {
             session,
             streams: Vec::new(),
             pending: Vec::new(),
+            turn: Turn::default(),
         }
     }
 
@@ -126,14 +136,39 @@ impl<C: HandlerContext> Inbound<C> {
         self.streams.push(Stream { recv, content });
     }
 
-    /// Begins a turn of the task.
-    pub(super) fn start_turn(&mut self, frames: usize) {
-        self.session.start_turn(frames);
+    /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
+    pub(super) fn start_turn(&mut self) {
+        self.turn = Turn {
+            frames: FRAMES_PER_TURN,
+            ends: Some(clock::now() + TURN),
+        };
+        self.session.start_turn(FRAMES_PER_LOOK);
+    }
+
+    /// Begins the turn in which everything is read that has arrived.
+    pub(super) fn start_last_turn(&mut self) {
+        self.turn = Turn::default();
+        self.session.start_turn(usize::MAX);
     }
 
     /// Whether others are to have their turn now.
-    pub(super) fn turn_is_over(&self) -> bool {
-        self.session.turn_is_over()
+    pub(super) fn turn_is_over(&mut self) -> bool {
+        if !self.session.turn_is_over() {
+            return false;
+        }
+        self.turn.frames = self.turn.frames.saturating_sub(FRAMES_PER_LOOK);
+        self.look_at_clock(clock::now());
+        self.session
+            .start_turn(self.turn.frames.min(FRAMES_PER_LOOK));
+        self.turn.frames == 0
+    }
+
+    /// Ends the turn if it has taken long by `now`: handlers take what they like.
+    fn look_at_clock(&mut self, now: Instant) {
+        if self.turn.ends.is_some_and(|ends| now >= ends) {
+            self.session.start_turn(0);
+            self.turn.frames = 0;
+        }
     }
 
     pub(super) fn offences(&self) -> Arc<Offences> {
@@ -273,8 +308,13 @@ impl<C: HandlerContext> Inbound<C> {
         loop {
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
-                None => return Ok(!self.turn_is_over()),
-                Some(Arrival::Event(event)) => now = self.offer(event, now)?,
+                None if !self.session.turn_is_over() => return Ok(true),
+                None if self.turn_is_over() => return Ok(false),
+                None => {}
+                Some(Arrival::Event(event)) => {
+                    now = self.offer(event, now)?;
+                    self.look_at_clock(now);
+                }
                 Some(Arrival::Control(control)) => self.control(control, notices)?,
             }
         }
@@ -316,6 +356,7 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(());
             };
             now = self.offer(event, now)?;
+            self.look_at_clock(now);
         }
     }
 
@@ -435,3 +476,11 @@ impl Link {
         );
     }
 }
+
+/// How long a turn takes before others on the thread get theirs: a packet of somebody else waits for up
+/// to one of them at each of the four tasks that it and its answer pass through.
+const TURN: Duration = Duration::from_micros(250);
+/// Frames and datagrams looked at in one turn, however quick that is.
+const FRAMES_PER_TURN: usize = 512;
+/// Of those, between two looks at the clock where no handler runs in between.
+const FRAMES_PER_LOOK: usize = 32;
