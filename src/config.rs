@@ -74,7 +74,8 @@ pub struct Limits {
     /// Events of one remote and player kept for a handler that is not there yet
     /// (default 256; server and client; R34).
     pub early_events: usize,
-    /// Bytes that one connection may keep in early events and inboxes (default 1 MiB; server and client).
+    /// Bytes that one connection may keep in early events and inboxes (default 1 MiB and 4 KiB, so
+    /// that the largest event fits with what it costs; server and client).
     pub held_bytes: usize,
     /// Bytes of reliable events accepted but not yet sent to one peer
     /// (default 256 KiB on top of what QUIC itself holds; server and client).
@@ -107,7 +108,7 @@ impl Default for Limits {
             payload_from_client: 64 * 1024,
             payload_from_server: 1024 * 1024,
             early_events: 256,
-            held_bytes: 1024 * 1024,
+            held_bytes: 1024 * 1024 + 4096,
             outbox_bytes: 256 * 1024,
             unreliable_outbox_bytes: 8 * 1024,
             broadcast_bytes: 4 * 1024 * 1024,

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::{
     codec::{self, EncodeError},
+    handler::HandlerError,
     link::reason::DisconnectReason,
     registry::{DeclareError, Entry, describe},
     remote::{Payload, RemoteKind},
@@ -61,7 +62,9 @@ pub enum FireError {
         limit: usize,
     },
     /// The arguments cannot be encoded.
-    #[error("the arguments of {remote:?} cannot be encoded: {why}")]
+    #[error(
+        "the arguments of {remote:?} cannot be encoded ({why}): send a value that their type can write"
+    )]
     Unencodable {
         /// The remote's name.
         remote: &'static str,
@@ -131,10 +134,7 @@ impl FireError {
                     limit,
                 }
             }
-            error => Self::Unencodable {
-                remote,
-                why: error.to_string(),
-            },
+            EncodeError::Unencodable { why } => Self::Unencodable { remote, why },
         }
     }
 
@@ -148,11 +148,12 @@ impl FireError {
 
     pub(crate) fn push(error: PushError, ended: Option<&DisconnectReason>) -> Self {
         match (error, ended) {
-            (_, Some(reason)) => Self::Disconnected {
+            // Also where that has just cost the player its connection.
+            (PushError::Full { queued, limit, .. }, _) => Self::QueueFull { queued, limit },
+            (PushError::Closed, Some(reason)) => Self::Disconnected {
                 reason: reason.clone(),
             },
             (PushError::Closed, None) => Self::Closing,
-            (PushError::Full { queued, limit, .. }, None) => Self::QueueFull { queued, limit },
         }
     }
 }
@@ -160,6 +161,13 @@ impl FireError {
 impl From<DeclareError> for FireError {
     fn from(error: DeclareError) -> Self {
         Self::Declare(error)
+    }
+}
+
+/// In a handler, what cannot be fired is a failure of this side's, and none of the caller's business.
+impl From<FireError> for HandlerError {
+    fn from(error: FireError) -> Self {
+        Self::internal(error)
     }
 }
 

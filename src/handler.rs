@@ -200,7 +200,10 @@ impl fmt::Debug for IncidentId {
 }
 
 /// An event handler with its argument type erased.
-pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8]) -> Heard + Send + Sync>;
+///
+/// The last argument is asked once, when the payload has decoded and before the handler runs, whether
+/// the event is this handler's to take; if not, it has heard [`Nobody`](Heard::Nobody).
+pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8], &dyn Fn() -> bool) -> Heard + Send + Sync>;
 
 /// What became of an event at one handler.
 pub(crate) enum Heard {
@@ -224,17 +227,25 @@ pub(crate) fn event<C, A: Payload, T, M>(
 where
     T: Outcome<(), M>,
 {
-    Arc::new(move |context, payload| {
-        let args = match codec::decode::<A>(payload) {
+    Arc::new(move |context, payload, mine| {
+        let args = match decoded::<A>(payload) {
             Ok(args) => args,
-            Err(error) => return Heard::Undecodable(error),
+            Err(heard) => return heard,
         };
+        if !mine() {
+            return Heard::Nobody;
+        }
         match guarded(|| handler(context, args).resolve()) {
             Ok(Resolved::Now(result)) => Heard::Ran(result),
             Ok(Resolved::Later(future)) => Heard::Pending(future),
             Err(_) => Heard::Panicked,
         }
     })
+}
+
+/// The arguments of an event, or what became of it without them.
+pub(crate) fn decoded<A: Payload>(payload: &[u8]) -> Result<A, Heard> {
+    arguments(payload).map_err(Heard::Undecodable)
 }
 
 /// A function's handler with its types erased; the `usize` is the largest reply allowed.
@@ -252,6 +263,8 @@ pub(crate) enum CallFailure {
     Undecodable(PayloadError),
     Handler(HandlerError),
     Panicked(IncidentId),
+    /// The runtime that the handler ran on ended first.
+    RuntimeEnded,
     Unencodable(EncodeError),
 }
 
@@ -264,7 +277,7 @@ where
     T: Outcome<R, M>,
 {
     Arc::new(move |context, payload, limit| {
-        let args = match codec::decode::<A>(payload) {
+        let args = match arguments::<A>(payload) {
             Ok(args) => args,
             Err(error) => return Answer::Now(Err(CallFailure::Undecodable(error))),
         };
@@ -292,6 +305,15 @@ fn encode_result<R: Payload>(
     Ok(body)
 }
 
+/// Decodes what a peer sent. `Deserialize` is the program's code, and so may panic.
+pub(crate) fn arguments<A: Payload>(payload: &[u8]) -> Result<A, PayloadError> {
+    guarded(|| codec::decode(payload)).unwrap_or_else(|incident| {
+        Err(PayloadError::Rejected {
+            why: format!("decoding it panicked (incident {incident})"),
+        })
+    })
+}
+
 /// Runs the program's code; a panic is logged and becomes an incident.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, IncidentId> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| incident_of(&*panic))
@@ -307,4 +329,166 @@ pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
         .unwrap_or("no text");
     tracing::error!(%incident, text, "handler panicked");
     incident
+}
+
+/// What the compiler refuses, each next to the same program without the mistake.
+///
+/// A handler that fits:
+/// ```
+/// # use farfire::{RemoteEvent, RemoteFunction, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: u32| assert!(damage < 100));
+/// server.on_server_invoke(&ADD, |_, (a, b)| a + b);
+/// server.fire_all_clients(&HIT, &7);
+/// # }
+/// ```
+///
+/// An event handler with the arguments of another remote:
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: String| drop(damage));
+/// # }
+/// ```
+///
+/// Arguments of another type:
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.fire_all_clients(&HIT, &"seven");
+/// # }
+/// ```
+///
+/// A function handler that returns something else; "a handler of this remote must return `u32`":
+/// ```compile_fail
+/// # use farfire::{RemoteFunction, Server};
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(server: &Server) {
+/// server.on_server_invoke(&ADD, |_, (a, b)| (a + b).to_string());
+/// # }
+/// ```
+///
+/// An event handler that returns a value; "a handler of this remote must return `()`":
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage: u32| damage < 100);
+/// # }
+/// ```
+///
+/// What belongs to the other side (R12):
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.fire_server(&HIT, &7);
+/// # }
+/// ```
+/// ```compile_fail
+/// # use farfire::{RemoteEvent, Client};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(client: &Client) {
+/// client.fire_all_clients(&HIT, &7);
+/// # }
+/// ```
+/// ```compile_fail
+/// # use farfire::{Client, RemoteFunction};
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(client: &Client) {
+/// client.on_server_invoke(&ADD, |_, (a, b)| a + b);
+/// # }
+/// ```
+/// ```
+/// # use farfire::{Client, RemoteEvent, RemoteFunction};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # const ADD: RemoteFunction<(u32, u32), u32> = RemoteFunction::new("Add");
+/// # fn describe(client: &Client) {
+/// client.fire_server(&HIT, &7);
+/// client.on_client_invoke(&ADD, |(a, b)| a + b);
+/// # }
+/// ```
+///
+/// A handler that cannot be moved to another thread:
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// let total = Rc::new(7);
+/// server.on_server_event(&HIT, move |_, damage| assert!(damage < *total));
+/// # }
+/// ```
+/// ```
+/// # use std::sync::Arc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// let total = Arc::new(7);
+/// server.on_server_event(&HIT, move |_, damage| assert!(damage < *total));
+/// # }
+/// ```
+///
+/// A future that holds something like that across a wait:
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage| async move {
+///     let total = Rc::new(damage);
+///     std::future::ready(()).await;
+///     drop(total);
+/// });
+/// # }
+/// ```
+/// ```
+/// # use std::sync::Arc;
+/// # use farfire::{RemoteEvent, Server};
+/// # const HIT: RemoteEvent<u32> = RemoteEvent::new("Hit");
+/// # fn describe(server: &Server) {
+/// server.on_server_event(&HIT, |_, damage| async move {
+///     let total = Arc::new(damage);
+///     std::future::ready(()).await;
+///     drop(total);
+/// });
+/// # }
+/// ```
+#[cfg(doctest)]
+struct Refused;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize)]
+    struct Picky;
+
+    impl<'de> serde::Deserialize<'de> for Picky {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let byte = u8::deserialize(deserializer)?;
+            assert_eq!(byte, 0, "not mine");
+            Ok(Self)
+        }
+    }
+
+    #[test]
+    fn arguments_whose_decoding_panics_do_not_decode() {
+        let handler = event(|_: &(), _: Picky| ());
+        assert!(matches!(handler(&(), &[0], &|| true), Heard::Ran(Ok(()))));
+        assert!(matches!(
+            handler(&(), &[1], &|| true),
+            Heard::Undecodable(_)
+        ));
+        let handler = function(0, |_: &(), _: Picky| ());
+        let answer = handler(&(), &[1], 64);
+        assert!(matches!(
+            answer,
+            Answer::Now(Err(CallFailure::Undecodable(_)))
+        ));
+    }
 }

@@ -12,8 +12,7 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    codec,
-    handler::{EventHandler, Heard},
+    handler::{self, EventHandler, Heard},
     registry::{Entry, Registry},
     remote::Payload,
     session::{Held, budget::Offence},
@@ -89,7 +88,8 @@ pub enum InboxOverflow {
     /// Drops the event that came last; what is kept has no gaps.
     #[default]
     DropNewest,
-    /// Drops the event that waited longest; what is kept is recent.
+    /// Drops the event that waited longest, or that of the same player where its bytes are too many;
+    /// what is kept is recent. The drop is counted with the event that came.
     DropOldest,
 }
 
@@ -118,14 +118,25 @@ struct State<T> {
 
 struct Item<T> {
     value: T,
-    bytes: usize,
-    held: Arc<Held>,
+    share: Share,
 }
 
-impl<T> Item<T> {
-    fn take(self) -> T {
+/// What an item takes of what its peer may keep waiting; given back when it is dropped.
+struct Share {
+    held: Arc<Held>,
+    bytes: usize,
+}
+
+impl Share {
+    fn take(held: &Arc<Held>, bytes: usize) -> Option<Self> {
+        let held = held.take(bytes).then(|| held.clone())?;
+        Some(Self { held, bytes })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
         self.held.give_back(self.bytes);
-        self.value
     }
 }
 
@@ -148,22 +159,17 @@ impl<T: Send + 'static> Inbox<T> {
             overflow,
         });
         let sender = Sender(shared.clone());
-        let handler: EventHandler<C> = Arc::new(move |context, payload| {
-            let args = match codec::decode::<A>(payload) {
+        let handler: EventHandler<C> = Arc::new(move |context, payload, _| {
+            let args = match handler::decoded::<A>(payload) {
                 Ok(args) => args,
-                Err(error) => return Heard::Undecodable(error),
+                Err(heard) => return heard,
             };
             let bytes = payload.len() + ITEM_OVERHEAD;
-            let held = context.held();
-            if !held.take(bytes) {
+            let Some((share, room)) = sender.0.share(context.held(), bytes) else {
                 return Heard::Full;
-            }
-            let item = Item {
-                value: join(context, args),
-                bytes,
-                held: held.clone(),
             };
-            match sender.0.put(item) {
+            let value = join(context, args);
+            match sender.0.put(Item { value, share }) && room {
                 true => Heard::Ran(Ok(())),
                 false => Heard::Full,
             }
@@ -178,12 +184,13 @@ impl<T: Send + 'static> Inbox<T> {
     /// Takes everything that has arrived, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         let items = std::mem::take(&mut self.shared.lock().items);
-        items.into_iter().map(Item::take)
+        items.into_iter().map(|item| item.value)
     }
 
     /// Takes the oldest event, if there is one.
     pub fn try_recv(&mut self) -> Option<T> {
-        self.shared.lock().items.pop_front().map(Item::take)
+        let item = self.shared.lock().items.pop_front()?;
+        Some(item.value)
     }
 
     /// Waits for the next event; `None` when the server or client has ended.
@@ -197,7 +204,7 @@ impl<T: Send + 'static> Inbox<T> {
             {
                 let mut state = self.shared.lock();
                 if let Some(item) = state.items.pop_front() {
-                    return Some(item.take());
+                    return Some(item.value);
                 }
                 if state.closed {
                     return None;
@@ -221,10 +228,9 @@ impl<T: Send + 'static> Inbox<T> {
 impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
         self.subscription.disconnect();
+        // Dropped outside the lock: what waits is the program's, and may do anything when it goes.
         let items = std::mem::take(&mut self.shared.lock().items);
-        for item in items {
-            item.held.give_back(item.bytes);
-        }
+        drop(items);
     }
 }
 
@@ -237,14 +243,35 @@ impl<T> fmt::Debug for Inbox<T> {
 }
 
 impl<T> Shared<T> {
-    /// False if an event was dropped that is not an older one of the same inbox.
+    /// Takes room for an item of `bytes`, if need be from older ones of the same peer, where the
+    /// overflow policy says so; nothing if there is none. False if any of those had to go.
+    fn share(&self, held: &Arc<Held>, bytes: usize) -> Option<(Share, bool)> {
+        let mut room = true;
+        loop {
+            if let Some(share) = Share::take(held, bytes) {
+                return Some((share, room));
+            }
+            if self.overflow == InboxOverflow::DropNewest || !held.could_take(bytes) {
+                return None;
+            }
+            let oldest = {
+                let items = &mut self.lock().items;
+                let of_peer = |item: &Item<T>| Arc::ptr_eq(&item.share.held, held);
+                let at = items.iter().position(of_peer)?;
+                items.remove(at)
+            };
+            drop(oldest);
+            room = false;
+        }
+    }
+
+    /// False if an event had to go, this one or an older one.
     fn put(&self, item: Item<T>) -> bool {
-        let dropped = {
+        let oldest = {
             let mut state = self.lock();
             let full = state.items.len() >= self.capacity;
             if full && self.overflow == InboxOverflow::DropNewest {
                 drop(state);
-                item.held.give_back(item.bytes);
                 return false;
             }
             let oldest = if full { state.items.pop_front() } else { None };
@@ -252,10 +279,7 @@ impl<T> Shared<T> {
             oldest
         };
         self.arrived.notify_one();
-        if let Some(oldest) = dropped {
-            oldest.held.give_back(oldest.bytes);
-        }
-        true
+        oldest.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -281,11 +305,14 @@ pub(crate) async fn next_event<C: Context, A: Payload, T: Send + 'static>(
 ) -> Option<T> {
     let (send, receive) = oneshot::channel();
     let send = Mutex::new(Some(send));
-    let handler: EventHandler<C> = Arc::new(move |context, payload| {
-        let args = match codec::decode::<A>(payload) {
+    let handler: EventHandler<C> = Arc::new(move |context, payload, mine| {
+        let args = match handler::decoded::<A>(payload) {
             Ok(args) => args,
-            Err(error) => return Heard::Undecodable(error),
+            Err(heard) => return heard,
         };
+        if !mine() {
+            return Heard::Nobody;
+        }
         let send = send.lock().unwrap_or_else(PoisonError::into_inner).take();
         match send.map(|send| send.send(join(context, args))) {
             Some(Ok(())) => Heard::Ran(Ok(())),

@@ -14,15 +14,15 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
+    clock,
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
     handler::guarded,
     link::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
-        reason::DisconnectReason,
     },
-    network::{self, Network, clock},
+    network::{self, Network},
     registry::{Entry, describe},
     remote::Payload,
     wire::{
@@ -182,8 +182,7 @@ impl<R: Payload> Invocation<R> {
         };
         let link = call.link;
         let gone = |stage| {
-            link.ended()
-                .cloned()
+            link.parting()
                 .map(|reason| InvokeError::Disconnected { stage, reason })
         };
         if let Err(error) = link.submit(outgoing, call.announce) {
@@ -192,10 +191,10 @@ impl<R: Payload> Invocation<R> {
                     scope: BusyScope::LocalQueue,
                     retry_after: None,
                 },
-                SubmitError::Closed => gone(Stage::Admit).unwrap_or(InvokeError::Disconnected {
+                SubmitError::Closed(reason) => InvokeError::Disconnected {
                     stage: Stage::Admit,
-                    reason: DisconnectReason::Left,
-                }),
+                    reason,
+                },
             });
         }
         // Gives the call up when it is dropped, and does nothing once there is a result.
@@ -204,18 +203,22 @@ impl<R: Payload> Invocation<R> {
         let sleep = self.network.sleep_until(deadline);
         let mut sleep = pin!(sleep);
         let body = poll_fn(|cx| {
-            if let Poll::Ready(result) = slot.poll_result(cx) {
-                return Poll::Ready(result);
+            loop {
+                if let Poll::Ready(result) = slot.poll_result(cx) {
+                    return Poll::Ready(result);
+                }
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // Nothing to give up: the result came at the last moment.
+                let Some(stage) = slot.give_up(CallCode::CALLER_DEADLINE) else {
+                    continue;
+                };
+                return Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
+                    stage,
+                    elapsed: clock::since(began),
+                })));
             }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let stage = slot.stage();
-            slot.give_up(CallCode::CALLER_DEADLINE);
-            Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
-                stage,
-                elapsed: clock::since(began),
-            })))
         })
         .await?;
         drop(giving_up);

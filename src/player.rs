@@ -114,13 +114,15 @@ impl Player {
         self.inner.link.ended().is_none()
     }
 
-    /// Waits until it has left, and says why.
+    /// Waits until it has left, and says why; then it is no longer among the players.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe.
     pub async fn left(&self) -> DisconnectReason {
-        self.inner.link.closed().await
+        let reason = self.inner.link.closed().await;
+        self.inner.server.departed(self).await;
+        reason
     }
 
     /// Pings, traffic, queues and the ledger, at this moment.
@@ -168,3 +170,16 @@ impl fmt::Display for Player {
         f.write_str(self.name())
     }
 }
+
+/// Whether a player may be called this.
+pub(crate) fn is_name(name: &str) -> bool {
+    // The length in bytes comes first, so that counting characters is bounded.
+    name.len() <= 4 * MAX_NAME_CHARS
+        && name.chars().count() <= MAX_NAME_CHARS
+        && !name.chars().any(char::is_control)
+}
+
+/// What [`is_name`] asks for, in words.
+pub(crate) const NAME_RULE: &str = "a name has at most 64 characters and no control characters";
+/// Long enough for any name that fits above a head.
+const MAX_NAME_CHARS: usize = 64;

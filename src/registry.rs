@@ -30,6 +30,8 @@ pub(crate) struct Registry<C> {
     assigns_ids: bool,
     /// Counts handlers that came and remotes that were bound: held events look at it.
     generation: AtomicU64,
+    /// Nothing will come any more: handlers are dropped as soon as they are set.
+    closed: AtomicBool,
     changed: OnceLock<Box<dyn Fn(Change) + Send + Sync>>,
 }
 
@@ -91,6 +93,7 @@ impl<C: 'static> Registry<C> {
             announced: Mutex::default(),
             assigns_ids,
             generation: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             changed: OnceLock::new(),
         }
     }
@@ -173,6 +176,7 @@ impl<C: 'static> Registry<C> {
             self.table.store(Arc::new(table));
             entry
         };
+        entry.complain();
         self.tell(Change::Declared);
         Ok(entry)
     }
@@ -182,6 +186,7 @@ impl<C: 'static> Registry<C> {
     /// False if one of them takes an id or a name that is taken.
     pub(crate) fn announce(&self, news: impl IntoIterator<Item = Announcement>) -> bool {
         let mut fresh = true;
+        let mut bound = Vec::new();
         {
             let mut announced = self.write();
             let table = self.table.load_full();
@@ -194,6 +199,7 @@ impl<C: 'static> Registry<C> {
                 }
                 if let Some(entry) = table.entries.iter().find(|entry| entry.spec.name == name) {
                     entry.bind(&one, &mut by_id);
+                    bound.push(entry.clone());
                 }
                 announced.by_name.insert(name.into(), one);
             }
@@ -204,6 +210,7 @@ impl<C: 'static> Registry<C> {
                 by_id,
             }));
         }
+        bound.iter().for_each(|entry| entry.complain());
         self.tell(Change::Listening);
         fresh
     }
@@ -263,6 +270,7 @@ impl<C: 'static> Registry<C> {
             listeners.push(listener.clone());
             listeners
         });
+        self.drop_late(entry);
         self.tell(Change::Listening);
         number
     }
@@ -272,15 +280,21 @@ impl<C: 'static> Registry<C> {
         entry
             .function
             .store(handler.map(|handler| Arc::new(Function(handler))));
+        self.drop_late(entry);
         self.tell(Change::Listening);
     }
 
-    /// Drops all handlers, and with them whatever they captured.
-    pub(crate) fn clear(&self) {
+    /// Drops all handlers, those to come as well, and with them whatever they captured.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         let table = self.table.load_full();
-        for entry in &table.entries {
-            entry.listeners.store(Arc::default());
-            entry.function.store(None);
+        table.entries.iter().for_each(|entry| entry.clear());
+    }
+
+    /// Whoever sets a handler looks at this after it has: then one of the two sees the other.
+    fn drop_late(&self, entry: &Entry<C>) {
+        if self.closed.load(Ordering::SeqCst) {
+            entry.clear();
         }
     }
 
@@ -321,12 +335,6 @@ impl<C> Entry<C> {
     fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
         let Announcement { id, remote } = announcement;
         if self.differs(remote) {
-            tracing::warn!(
-                remote = self.spec.name,
-                ours = describe(&self.info),
-                theirs = describe(remote),
-                "the server declares this remote differently: it cannot be used"
-            );
             let _ = self.theirs.set(remote.clone());
         }
         let at = *id as usize;
@@ -335,6 +343,18 @@ impl<C> Entry<C> {
         }
         by_id[at] = Some(self.slot);
         self.id.store(*id, Ordering::Release);
+    }
+
+    /// Says so if the server declares this remote differently.
+    fn complain(&self) {
+        if let Some(theirs) = self.theirs() {
+            tracing::warn!(
+                remote = self.spec.name,
+                ours = describe(&self.info),
+                theirs = describe(theirs),
+                "the server declares this remote differently: it cannot be used"
+            );
+        }
     }
 
     fn check(self: Arc<Self>, declaration: &Declaration) -> Result<Arc<Self>, DeclareError> {
@@ -365,6 +385,11 @@ impl<C> Entry<C> {
             .map(|function| function.0.clone())
     }
 
+    fn clear(&self) {
+        self.listeners.store(Arc::default());
+        self.function.store(None);
+    }
+
     pub(crate) fn forget(&self, number: u64) {
         self.listeners.rcu(|listeners| {
             let keep = |listener: &&Arc<Listener<C>>| listener.number != number;
@@ -387,35 +412,63 @@ impl<C> Entry<C> {
         pending: &mut Vec<HandlerFuture<()>>,
     ) -> Dispatch {
         let listeners = self.listeners.load();
-        let mut result = Dispatch::Unheard;
-        for listener in listeners.iter() {
-            if listener.once {
-                if listener.taken.swap(true, Ordering::AcqRel) {
-                    continue;
-                }
+        let heard = listeners
+            .iter()
+            .map(|listener| self.hear(listener, context, payload, pending));
+        heard.max().unwrap_or(Dispatch::Unheard)
+    }
+
+    /// Gives an event that waited to the first handler alone, even if there are more by now (R32).
+    pub(crate) fn dispatch_early(
+        &self,
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
+        let listeners = self.listeners.load();
+        let mut heard = listeners
+            .iter()
+            .map(|listener| self.hear(listener, context, payload, pending));
+        heard
+            .find(|heard| *heard != Dispatch::Unheard)
+            .unwrap_or(Dispatch::Unheard)
+    }
+
+    fn hear(
+        &self,
+        listener: &Listener<C>,
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
+        let claim = || {
+            if !listener.once {
+                return true;
+            }
+            let first = !listener.taken.swap(true, Ordering::AcqRel);
+            if first {
                 // Disconnected before it runs, so that it may connect itself again (R90).
                 self.forget(listener.number);
             }
-            let heard = match (listener.call)(context, payload) {
-                Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
-                Heard::Ran(Err(error)) => {
-                    tracing::warn!(remote = self.spec.name, %error, "event handler failed");
-                    Dispatch::Dispatched
-                }
-                Heard::Pending(future) => {
-                    pending.push(future);
-                    Dispatch::Dispatched
-                }
-                Heard::Full => Dispatch::InboxFull,
-                Heard::Nobody => Dispatch::Unheard,
-                Heard::Undecodable(error) => {
-                    tracing::debug!(remote = self.spec.name, %error, "event does not decode");
-                    Dispatch::Undecodable
-                }
-            };
-            result = result.max(heard);
+            first
+        };
+        match (listener.call)(context, payload, &claim) {
+            Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
+            Heard::Ran(Err(error)) => {
+                tracing::warn!(remote = self.spec.name, %error, "event handler failed");
+                Dispatch::Dispatched
+            }
+            Heard::Pending(future) => {
+                pending.push(future);
+                Dispatch::Dispatched
+            }
+            Heard::Full => Dispatch::InboxFull,
+            Heard::Nobody => Dispatch::Unheard,
+            Heard::Undecodable(error) => {
+                tracing::debug!(remote = self.spec.name, %error, "event does not decode");
+                Dispatch::Undecodable
+            }
         }
-        result
     }
 }
 

@@ -253,7 +253,7 @@ pub enum Overflow {
 }
 
 /// A remote of any kind, for [lists of remotes](crate::ServerBuilder::remotes).
-pub trait Remote: sealed::Declared {
+pub trait Remote: sealed::Declared + Send + Sync {
     /// The name both sides agree by.
     fn name(&self) -> &'static str;
     /// Which of the three kinds this is.
@@ -483,7 +483,7 @@ macro_rules! encoded_len {
             /// # Errors
             ///
             /// If the value cannot be encoded at all.
-            pub fn encoded_len(&self, args: &A) -> Result<usize, crate::EncodeError> {
+            pub fn encoded_len(&self, args: &A) -> Result<usize, crate::codec::EncodeError> {
                 crate::codec::encoded_len(args)
             }
         }

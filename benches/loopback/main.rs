@@ -16,8 +16,13 @@ mod farfire_side;
 use std::time::{Duration, Instant};
 
 fn main() {
-    let smoke = std::env::args().any(|argument| argument == "--smoke");
+    let arguments: Vec<String> = std::env::args().collect();
+    let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let (rounds, trips) = if smoke { (2, 200) } else { (10, 5_000) };
+    // `--count WORKLOAD` runs one side of one workload only, for counting instructions.
+    if let Some(at) = arguments.iter().position(|argument| argument == "--count") {
+        return count(arguments.get(at + 1).map_or("", String::as_str));
+    }
     let quinn = bare::Bare::start();
     let ours = farfire_side::Ours::start();
     let workloads: [(&str, Trips<'_>, Trips<'_>); 4] = [
@@ -63,6 +68,20 @@ fn main() {
             median(&|pair| pair.1.p50 / pair.0.p50),
             median(&|pair| pair.1.p99 / pair.0.p99),
         );
+    }
+}
+
+/// A fixed number of round trips of one kind, and nothing else.
+fn count(workload: &str) {
+    let trips = 2_000;
+    match workload {
+        "quinn-stream" => drop(bare::Bare::start().stream(trips)),
+        "quinn-datagram" => drop(bare::Bare::start().datagrams(trips)),
+        "quinn-call" => drop(bare::Bare::start().calls_here(trips)),
+        "farfire-reliable" => drop(farfire_side::Ours::start().reliable(trips)),
+        "farfire-unreliable" => drop(farfire_side::Ours::start().unreliable(trips)),
+        "farfire-call" => drop(farfire_side::Ours::start().calls_here(trips)),
+        other => panic!("no workload {other:?}"),
     }
 }
 

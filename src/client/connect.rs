@@ -19,9 +19,9 @@ use crate::{
     config::ConfigError,
     link::{Link, Wiring, driver::Driver, reason::DisconnectReason},
     network::{self, Network},
-    player::PlayerId,
+    player::{NAME_RULE, PlayerId},
     registry::DeclareError,
-    session::Held,
+    session::{Held, Side},
     tls::{self, CertificateFault, Pin, Trust, Verdict},
     wire::{
         self, PROTOCOL_VERSION,
@@ -46,6 +46,12 @@ pub(super) async fn run(
 ) -> Result<Client, ConnectError> {
     if token.len() > wire::MAX_TOKEN_BYTES {
         return Err(ConnectError::TokenTooLong { bytes: token.len() });
+    }
+    if name.len() > wire::MAX_NAME_BYTES {
+        // It cannot even be asked for.
+        return Err(ConnectError::BadName {
+            detail: NAME_RULE.into(),
+        });
     }
     let at = place.network.assign();
     let runtime = place.network.runtime(at).clone();
@@ -115,12 +121,18 @@ async fn join(
         );
         return Err(ConnectError::Protocol);
     }
-    let hello = Hello {
+    let mut hello = Hello {
         name,
         token,
         remotes: wiring.registry.infos(),
     };
-    let hello = hello.encode().map_err(|error| ConnectError::Setup {
+    let hello = hello.encode().or_else(|error| {
+        // Mismatches are found on this side as well, from the server's own list.
+        tracing::debug!(%error, "the server is not told which remotes this client has");
+        hello.remotes.clear();
+        hello.encode()
+    });
+    let hello = hello.map_err(|error| ConnectError::Setup {
         detail: error.to_string(),
     })?;
     match timeout_at(deadline, greet(&connection, &hello)).await {
@@ -153,7 +165,7 @@ async fn join(
 async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectError> {
     let lost = |error: Option<ConnectionError>| {
         let error = error.or_else(|| connection.close_reason());
-        match error.map(DisconnectReason::from) {
+        match error.map(|error| DisconnectReason::of(Side::Client, error)) {
             Some(DisconnectReason::Refused { code }) => ConnectError::from(Refused {
                 code,
                 detail: String::new(),
@@ -242,7 +254,7 @@ fn failed(
             ConnectError::Busy { address: peer }
         }
         error => ConnectError::Lost {
-            reason: error.into(),
+            reason: DisconnectReason::of(Side::Client, error),
         },
     }
 }
@@ -374,10 +386,10 @@ pub enum ConnectError {
     /// The server wants a token, or another one.
     #[error("the server did not accept the token: ask its host for a valid one")]
     BadToken,
-    /// The server does not take the name.
-    #[error("the server did not accept the name: {detail}")]
+    /// The player cannot have this name.
+    #[error("the name was not accepted: {detail}")]
     BadName {
-        /// What the server says.
+        /// What a name has to be.
         detail: String,
     },
     /// The server refused for a reason of its own.
@@ -407,7 +419,7 @@ pub enum ConnectError {
         reason: DisconnectReason,
     },
     /// The token is longer than 4096 bytes.
-    #[error("the token has {bytes} bytes and 4096 are allowed")]
+    #[error("the token has {bytes} bytes and 4096 are allowed: use a shorter one")]
     TokenTooLong {
         /// Its length.
         bytes: usize,

@@ -51,7 +51,8 @@ impl Client {
             let mut room = pin!(self.inner.link.credit.notified());
             room.as_mut().enable();
             match self.fire(&entry, &payload) {
-                Err(FireError::QueueFull { .. }) => {}
+                // With `Flush::Tick` there would be no room before a tick that may wait for this.
+                Err(FireError::QueueFull { .. }) => self.inner.link.flush(),
                 result => return result,
             }
             room.await;

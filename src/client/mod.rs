@@ -16,10 +16,11 @@ use std::{
 
 pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
+    clock,
     inbox::Context,
     invocation::{block_on, may_not_block},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
-    network::{Network, clock},
+    network::Network,
     player::PlayerId,
     registry::{DeclareError, describe},
     remote::Remote,
@@ -288,7 +289,7 @@ impl ClientInner {
             }
         }
         self.wiring.changed.notify_waiters();
-        self.wiring.registry.clear();
+        self.wiring.registry.close();
     }
 }
 

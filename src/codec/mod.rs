@@ -153,7 +153,7 @@ pub enum EncodeError {
         limit: usize,
     },
     /// The type cannot be written in a format without names, or its own code refused.
-    #[error("the payload cannot be encoded: {why}")]
+    #[error("the payload cannot be encoded ({why}): send a value that its type can write")]
     Unencodable {
         /// What its serialization said.
         why: String,

@@ -26,7 +26,7 @@ use super::{
     Conditioner,
     model::{Fate, Model},
 };
-use crate::network::clock;
+use crate::clock;
 
 /// A UDP socket behind a [`Conditioner`].
 pub(crate) struct ConditionedSocket {

@@ -6,13 +6,17 @@
 
 use std::{
     future::poll_fn,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, Stream},
+};
 use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
@@ -25,8 +29,9 @@ use super::{
     serve::Serving,
 };
 use crate::{
+    handler::incident_of,
     inbox::Context as HandlerContext,
-    session::{Side, Violation},
+    session::Violation,
     wire::{code::CloseCode, control::Control},
 };
 
@@ -93,7 +98,23 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     /// Moves the connection until it ends, and says why it did.
-    pub(crate) async fn run(mut self) -> DisconnectReason {
+    pub(crate) async fn run(self) -> DisconnectReason {
+        let (connection, link) = (self.connection.clone(), self.link.clone());
+        match AssertUnwindSafe(self.drive()).catch_unwind().await {
+            Ok(reason) => reason,
+            // Handlers are guarded one by one; this is other code of the program, such as the key of
+            // a remote or a `Drop`. It ends this connection, in order, and nothing else.
+            Err(panic) => {
+                incident_of(&*panic);
+                let code = CloseCode::INTERNAL;
+                connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
+                let ended = link.ended().cloned();
+                ended.unwrap_or_else(|| DisconnectReason::from_here(code, String::new()))
+            }
+        }
+    }
+
+    async fn drive(mut self) -> DisconnectReason {
         let connection = self.connection.clone();
         let guard = EndGuard {
             link: self.link.clone(),
@@ -156,7 +177,7 @@ impl<C: HandlerContext> Driver<C> {
                     while self.ping.poll_tick(cx).is_ready() {
                         self.link.ping();
                     }
-                    if let Poll::Ready(reason) = self.send(cx) {
+                    if let Poll::Ready(reason) = self.send(cx, more) {
                         return Poll::Ready(reason);
                     }
                     if more {
@@ -172,6 +193,9 @@ impl<C: HandlerContext> Driver<C> {
             })
             .await
         };
+        // The close leaves first: a program may end as soon as it hears of the end, and the other
+        // side would wait for what never comes.
+        tokio::task::yield_now().await;
         guard.end(reason)
     }
 
@@ -190,15 +214,15 @@ impl<C: HandlerContext> Driver<C> {
                 Notice::Goodbye(Control::Goodbye { code, text }),
                 Phase::Running | Phase::Leaving { .. },
             ) => {
-                let reason = DisconnectReason::from_peer(code, text);
+                let reason = DisconnectReason::from_peer(self.wiring.side, code, text);
                 let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+                self.link.leave(reason.clone());
                 self.phase = Phase::Left {
                     code,
                     reason,
                     patience,
                     lane_ended: false,
                 };
-                self.link.lock().outbox.close();
                 Ok(())
             }
             (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {
@@ -225,7 +249,7 @@ impl<C: HandlerContext> Driver<C> {
                         Done::Call
                     }));
                 }
-                while state.due && self.events < UNORDERED_AT_ONCE {
+                while self.events < UNORDERED_AT_ONCE && self.link.may_leave(&state) {
                     let Some((id, bytes)) = state.outbox.take_unordered() else {
                         break;
                     };
@@ -246,13 +270,15 @@ impl<C: HandlerContext> Driver<C> {
         }
     }
 
-    /// Sends what can be sent, and moves an ending connection on towards its end.
-    fn send(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+    /// Sends what can be sent, and moves an ending connection on towards its end; `unread` says that
+    /// there is more to read.
+    fn send(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<DisconnectReason> {
         if matches!(self.phase, Phase::Running) {
             let ending = self.link.lock().ending.clone();
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),
                 Some(ending) => {
+                    self.fail_calls_in_line(&ending);
                     let patience = Box::pin(sleep(self.wiring.timeouts.leave));
                     self.phase = Phase::Leaving {
                         ending,
@@ -276,15 +302,17 @@ impl<C: HandlerContext> Driver<C> {
             } => {
                 if !*said_goodbye {
                     self.outbound.finish_side_lanes();
+                    // The ends go out first: only then is there something to wait for.
+                    let _ = self.outbound.poll(cx);
                     if self.outbound.is_empty()
                         && self.events == 0
-                        && self.outbound.side_lanes_done()
+                        && self.outbound.side_lanes_done(cx)
                     {
                         let Ending { code, text, .. } = ending.clone();
                         self.outbound.say_goodbye(&Control::Goodbye { code, text });
                         *said_goodbye = true;
+                        let _ = self.outbound.poll(cx);
                     }
-                    let _ = self.outbound.poll(cx);
                 }
                 match patience.as_mut().poll(cx) {
                     Poll::Pending => Poll::Pending,
@@ -300,14 +328,24 @@ impl<C: HandlerContext> Driver<C> {
                 patience,
                 lane_ended,
             } => {
-                // Everything else of the peer was acknowledged before it said goodbye, and has been read.
-                if !*lane_ended && patience.as_mut().poll(cx).is_pending() {
+                // Everything else of the peer was acknowledged before it said goodbye.
+                let done = *lane_ended && !unread;
+                if !done && patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 let (code, reason) = (*code, reason.clone());
                 self.connection.close(VarInt::from_u32(code.as_u32()), b"");
                 Poll::Ready(reason)
             }
+        }
+    }
+
+    /// Calls that wait for their turn would get none before the end.
+    fn fail_calls_in_line(&self, ending: &Ending) {
+        let calls = std::mem::take(&mut self.link.lock().calls);
+        let reason = DisconnectReason::from_here(ending.code, ending.text.clone());
+        for call in calls {
+            call.slot.disconnected(reason.clone());
         }
     }
 
@@ -334,16 +372,7 @@ impl<C: HandlerContext> Driver<C> {
                 DisconnectReason::from_here(ending.code, ending.text.clone())
             }
             Phase::Left { reason, .. } => reason.clone(),
-            Phase::Running => {
-                let reason = error.into();
-                match (self.wiring.side, &reason) {
-                    // Only a client can leave; from a server the code means nothing.
-                    (Side::Client, DisconnectReason::Left) => DisconnectReason::Lost {
-                        detail: "the server closed without a reason".into(),
-                    },
-                    _ => reason,
-                }
-            }
+            Phase::Running => DisconnectReason::of(self.wiring.side, error),
         }
     }
 }
@@ -363,8 +392,12 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
+        let detail = match std::thread::panicking() {
+            true => "the connection's task panicked",
+            false => "the network thread stopped",
+        };
         let aborted = || DisconnectReason::Lost {
-            detail: "the network thread stopped".into(),
+            detail: detail.into(),
         };
         self.link
             .end_with(self.reason.take().unwrap_or_else(aborted));

@@ -10,7 +10,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     touched: Mutex<Vec<Arc<Link>>>,
     /// Links that have something to send at the next flush.
     parked: Mutex<Vec<Arc<Link>>>,
+    /// The log is to be handed out, and what is in it to be sent.
+    due: AtomicBool,
     signal: Notify,
 }
 
@@ -69,6 +71,7 @@ impl Hub {
             links: Mutex::default(),
             touched: Mutex::default(),
             parked: Mutex::default(),
+            due: AtomicBool::new(false),
             signal: Notify::new(),
         })
     }
@@ -89,6 +92,7 @@ impl Hub {
         };
         // Under `Flush::Tick` a log that fills up does not wait for the tick.
         if wake || crowded {
+            self.due.store(true, Ordering::Release);
             self.signal.notify_one();
         }
     }
@@ -149,6 +153,7 @@ impl Hub {
         for link in parked {
             link.flush();
         }
+        self.due.store(true, Ordering::Release);
         self.signal.notify_one();
     }
 
@@ -179,8 +184,10 @@ impl Hub {
                 links.iter().for_each(|link| link.wake_here());
                 tokio::task::yield_now().await;
             }
+            // Asked first: what is added from here on asks again.
+            let due = self.due.swap(false, Ordering::AcqRel);
             let end = self.end();
-            if end == served {
+            if !due || end == served {
                 continue;
             }
             let mut after = None;

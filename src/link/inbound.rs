@@ -15,9 +15,9 @@ use super::{
     serve::{run_event_handler, watch},
 };
 use crate::{
+    clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
-    network::clock,
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{
@@ -41,6 +41,8 @@ pub(super) struct Inbound<C> {
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
     pending: Vec<HandlerFuture<()>>,
+    /// Where a read puts what it got; empty between two reads.
+    chunks: [Bytes; 16],
     turn: Turn,
 }
 
@@ -126,6 +128,7 @@ impl<C: HandlerContext> Inbound<C> {
             session,
             streams: Vec::new(),
             pending: Vec::new(),
+            chunks: Default::default(),
             turn: Turn::default(),
         }
     }
@@ -187,7 +190,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
-        self.link.set_passed(self.session.passed());
+        self.link.passed.set(self.session.passed());
         Ok(more)
     }
 
@@ -203,9 +206,8 @@ impl<C: HandlerContext> Inbound<C> {
             {
                 return Ok(true);
             }
-            let mut chunks: [Bytes; 8] = Default::default();
             let read = {
-                let read = pin!(self.streams[at].recv.read_chunks(&mut chunks));
+                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
                 match read.poll(cx) {
                     Poll::Pending => return Ok(false),
                     Poll::Ready(read) => read,
@@ -213,8 +215,9 @@ impl<C: HandlerContext> Inbound<C> {
             };
             match read {
                 Ok(Some(count)) => {
-                    for chunk in &mut chunks[..count] {
-                        self.stream_bytes(at, std::mem::take(chunk))?;
+                    for chunk in 0..count {
+                        let chunk = std::mem::take(&mut self.chunks[chunk]);
+                        self.stream_bytes(at, chunk)?;
                     }
                 }
                 Ok(None) => {
@@ -390,14 +393,14 @@ impl<C: HandlerContext> Inbound<C> {
                 self.session.put_back(event);
                 return Ok(false);
             };
-            if entry.declaration.kind != RemoteKind::Event {
-                return Err(Violation::WrongKind);
-            }
             if entry.theirs().is_some() {
                 self.session.refuse(id, DropCause::SignatureMismatch, now)?;
                 continue;
             }
-            let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
+            if entry.declaration.kind != RemoteKind::Event {
+                return Err(Violation::WrongKind);
+            }
+            let result = entry.dispatch_early(&self.context, &event.payload, &mut self.pending);
             match result {
                 Dispatch::Unheard => {
                     self.session.put_back(event);
@@ -420,6 +423,12 @@ impl<C: HandlerContext> Inbound<C> {
             self.session.hold(&event, now)?;
             return Ok(now);
         };
+        if entry.theirs().is_some() {
+            // Declared a moment ago: the session has yet to hear of it.
+            self.session
+                .refuse(event.id, DropCause::SignatureMismatch, now)?;
+            return Ok(now);
+        }
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
         let now = watch(entry.spec.name, now);
         match result {

@@ -8,7 +8,7 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 mod inbound;
 mod outbound;
-pub(crate) use outbound::DATAGRAM_QUEUE;
+mod passed;
 pub(crate) mod reason;
 mod serve;
 mod stream;
@@ -20,7 +20,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -34,11 +33,13 @@ pub(crate) use self::serve::run_event_handler;
 use self::{
     call::OutgoingCall,
     hub::{Broadcast, Hub},
+    passed::Passed,
     reason::DisconnectReason,
 };
 use crate::{
+    clock,
     config::{Flush, Limits, Timeouts},
-    network::{self, clock},
+    network,
     registry::Registry,
     session::{
         Side, Violation,
@@ -80,8 +81,7 @@ pub(crate) struct Link {
     /// Notified when bytes have left the outbox.
     pub(crate) credit: Notify,
     /// Default-lane events of the peer that are done with.
-    passed: AtomicU64,
-    waiting_to_pass: Mutex<Vec<(u64, Waker)>>,
+    passed: Passed,
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
@@ -104,10 +104,12 @@ struct State {
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
     cursor: Option<u64>,
-    /// What is queued is to leave. With [`Flush::Immediate`] that is so at any time; else a flush, a
-    /// call or reply that counts on it, a crowded outbox or the end of the connection makes it so.
+    /// With [`Flush::Tick`]: what is queued is to leave, as a flush was asked for, a call or reply
+    /// counts on it, the outbox is crowded, or the connection ends.
     due: bool,
     ending: Option<Ending>,
+    /// The peer has said goodbye, for this reason.
+    left: Option<DisconnectReason>,
 }
 
 /// How the connection is to end.
@@ -144,15 +146,15 @@ impl Link {
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
-                due: flush == Flush::Immediate,
+                due: false,
                 ending: None,
+                left: None,
             }),
             activity: AtomicU8::new(IDLE),
             task: AtomicWaker::new(),
             parked: AtomicBool::new(false),
             credit: Notify::new(),
-            passed: AtomicU64::new(0),
-            waiting_to_pass: Mutex::default(),
+            passed: Passed::default(),
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
@@ -172,14 +174,23 @@ impl Link {
         event: &Outgoing<'_>,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) -> Result<(), PushError> {
-        let result = {
+        let (result, lane_too_many) = {
             let mut state = self.lock();
             self.apply_log(&mut state);
             state.outbox.announce(event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
-            result.map(|()| state.due)
+            let result = result.map(|()| self.may_leave(&state));
+            (result, state.outbox.take_lane_too_many())
         };
+        if let Some(lane) = lane_too_many {
+            let most = crate::wire::MAX_LANES;
+            tracing::warn!(
+                lane,
+                most,
+                "too many lanes: its events go on the default one"
+            );
+        }
         match result {
             Ok(due) => self.wake_to_send(due),
             Err(PushError::Full {
@@ -196,7 +207,12 @@ impl Link {
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) {
-        self.lock().outbox.announce(id, announce);
+        {
+            let mut state = self.lock();
+            state.outbox.announce(id, announce);
+            // A call to the remote may wait for it, and no tick is to come between.
+            state.due = true;
+        }
         self.wake();
     }
 
@@ -205,11 +221,15 @@ impl Link {
     }
 
     /// From now on the player takes part in broadcasts.
-    pub(crate) fn activate(self: &Arc<Self>) {
+    ///
+    /// It is told of the remotes it does not know yet; those added later reach it through the hub.
+    pub(crate) fn activate(self: &Arc<Self>, announce: impl FnOnce(u32) -> Vec<Announcement>) {
         let Some(hub) = &self.hub else { return };
-        // Known to the hub first, or entries between the two could be forgotten unseen.
+        // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
-        self.lock().cursor = Some(hub.end());
+        let mut state = self.lock();
+        state.outbox.announce(u32::MAX, announce);
+        state.cursor = Some(hub.end());
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -222,14 +242,23 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.outbox.is_closed() {
-                return Err(SubmitError::Closed);
+                let reason = self.ended().cloned().or_else(|| state.parting());
+                return Err(SubmitError::Closed(reason.unwrap_or_else(|| {
+                    DisconnectReason::Lost {
+                        detail: "the connection is closing".into(),
+                    }
+                })));
+            }
+            if state.calls.len() >= state.calls_limit {
+                // Those whose callers have gone take no place.
+                state.calls.retain(|call| call.slot.gave_up().is_none());
             }
             if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
             state.outbox.announce(call.id, announce);
             call.barrier = state.outbox.barrier();
-            state.due = true;
+            state.due |= call.ordered;
             state.calls.push_back(call);
         }
         self.wake();
@@ -248,8 +277,11 @@ impl Link {
     fn catch_up(self: &Arc<Self>) {
         let news = {
             let mut state = self.lock();
-            state.due = true;
-            self.apply_log(&mut state)
+            let news = self.apply_log(&mut state);
+            // Others may have taken them already, and left them to the flush that this is.
+            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
+            state.due |= news;
+            news
         };
         if news {
             self.wake_here();
@@ -316,9 +348,19 @@ impl Link {
         }
     }
 
+    /// Whether what is queued may leave now.
+    fn may_leave(&self, state: &State) -> bool {
+        self.flush == Flush::Immediate || state.due
+    }
+
     /// Has everything leave that was accepted.
     pub(crate) fn flush(self: &Arc<Self>) {
-        self.lock().due = true;
+        self.parked.store(false, Ordering::Release);
+        {
+            let mut state = self.lock();
+            self.apply_log(&mut state);
+            state.due = true;
+        }
         self.wake();
     }
 
@@ -356,7 +398,6 @@ impl Link {
     /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
     fn run(&self) {
         self.activity.store(RUNNING, Ordering::Release);
-        self.parked.store(false, Ordering::Release);
     }
 
     /// The task has nothing more to do; false if something came in meanwhile.
@@ -409,23 +450,37 @@ impl Link {
             let mut state = self.lock();
             // Broadcasts accepted while the player was here are booked as lost with it.
             self.apply_log(&mut state);
+            // Before anything is refused because of it, so that whoever is refused learns why.
+            let _ = self.ended.set(reason.clone());
             state.outbox.end();
             state.cursor = None;
             std::mem::take(&mut state.calls)
         };
         self.ledger.end_receiving();
-        let _ = self.ended.set(reason.clone());
         for call in calls {
             call.slot.disconnected(reason.clone());
         }
         self.end.notify_waiters();
         self.credit.notify_waiters();
-        self.set_passed(u64::MAX);
+        self.passed.set(u64::MAX);
     }
 
     /// Why the connection ended, once it has.
     pub(crate) fn ended(&self) -> Option<&DisconnectReason> {
         self.ended.get()
+    }
+
+    /// Why the connection ended, or is about to.
+    pub(crate) fn parting(&self) -> Option<DisconnectReason> {
+        let ended = self.ended().cloned();
+        ended.or_else(|| self.lock().parting())
+    }
+
+    /// The peer has said goodbye: nothing more is accepted for it.
+    fn leave(&self, reason: DisconnectReason) {
+        let mut state = self.lock();
+        state.left = Some(reason);
+        state.outbox.close();
     }
 
     /// Waits for the end of the connection.
@@ -448,45 +503,12 @@ impl Link {
         self.mismatches.get()?.get(&id)
     }
 
-    /// Waits until `barrier` default-lane events of the peer are done with.
-    fn pass(&self, barrier: u64) -> impl Future<Output = ()> + '_ {
-        std::future::poll_fn(move |cx| {
-            if self.passed.load(Ordering::Acquire) >= barrier {
-                return Poll::Ready(());
-            }
-            let mut waiting = self
-                .waiting_to_pass
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // Looked at again under the lock, which `set_passed` takes after it has counted.
-            if self.passed.load(Ordering::Acquire) >= barrier {
-                return Poll::Ready(());
-            }
-            waiting.retain(|(_, waker)| !waker.will_wake(cx.waker()));
-            waiting.push((barrier, cx.waker().clone()));
-            Poll::Pending
-        })
-    }
-
-    fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Acquire)
-    }
-
-    fn set_passed(&self, passed: u64) {
-        if self.passed.swap(passed, Ordering::AcqRel) == passed {
-            return;
+    /// Which end of the connection this is: only a server's link has a hub.
+    pub(crate) fn side(&self) -> Side {
+        match self.hub {
+            Some(_) => Side::Server,
+            None => Side::Client,
         }
-        let mut waiting = self
-            .waiting_to_pass
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|(barrier, waker)| {
-            let waits = *barrier > passed;
-            if !waits {
-                waker.wake_by_ref();
-            }
-            waits
-        });
     }
 
     /// The number of the network thread that it lives on.
@@ -530,6 +552,14 @@ impl Link {
     }
 }
 
+impl State {
+    fn parting(&self) -> Option<DisconnectReason> {
+        let ours =
+            |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
+        self.left.clone().or_else(|| self.ending.as_ref().map(ours))
+    }
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
@@ -539,10 +569,10 @@ impl fmt::Debug for Link {
 }
 
 /// Why a call was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubmitError {
     Full,
-    Closed,
+    Closed(DisconnectReason),
 }
 
 /// What is known about one connection at one moment.

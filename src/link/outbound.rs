@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use super::{Link, State, stream::Writer};
 use crate::{
     config::Flush,
+    network::DATAGRAM_QUEUE,
     session::outbox::Chunk,
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
@@ -25,9 +26,12 @@ pub(super) struct Outbound {
     lanes: Vec<Lane>,
     /// Set while the network takes no datagrams.
     retry: Option<Pin<Box<Sleep>>>,
+    /// What a write is given; what it leaves is put back into the lane's queue.
+    chunks: [Bytes; MOST_CHUNKS + 1],
 }
 
 struct Lane {
+    is_default: bool,
     state: LaneState,
     queue: VecDeque<Chunk>,
     /// The end of this lane has been asked for, and comes after the queue.
@@ -38,6 +42,8 @@ enum LaneState {
     Closed,
     Opening(Opening),
     Open(Writer),
+    /// Until the peer has acknowledged everything up to the end.
+    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>),
     Finished,
 }
 
@@ -49,6 +55,7 @@ impl Outbound {
             link,
             lanes: Vec::new(),
             retry: None,
+            chunks: Default::default(),
         }
     }
 
@@ -65,8 +72,7 @@ impl Outbound {
         }
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
-            // What is due stays due until it is all taken; an ending connection holds nothing back.
-            state.due = !state.outbox.is_empty() && state.due || state.ending.is_some();
+            state.due &= !state.outbox.is_taken();
         }
         Ok(())
     }
@@ -74,11 +80,12 @@ impl Outbound {
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) {
         let mut state = self.link.lock();
-        if !state.due {
+        if !self.link.may_leave(&state) {
             return;
         }
         while self.lanes.len() < state.outbox.lanes() {
             self.lanes.push(Lane {
+                is_default: self.lanes.is_empty(),
                 state: LaneState::Closed,
                 queue: VecDeque::new(),
                 finish: false,
@@ -100,9 +107,9 @@ impl Outbound {
     /// True if something was written, so that there may be room for more.
     fn write_lanes(&mut self, cx: &mut Context<'_>) -> Result<bool, WriteError> {
         let mut moved = false;
-        for lane in &mut self.lanes {
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
             while !lane.queue.is_empty() {
-                let Poll::Ready(whole) = lane.poll_write(cx)? else {
+                let Poll::Ready(whole) = lane.poll_write(cx, &mut self.chunks)? else {
                     break;
                 };
                 moved = true;
@@ -113,12 +120,17 @@ impl Outbound {
                 drop(state);
                 self.link.credit.notify_waiters();
             }
+            // The queue holds a few pieces; the outbox may have more of this lane.
             if lane.finish
                 && lane.queue.is_empty()
+                && self.link.lock().outbox.lane_is_empty(at)
                 && let LaneState::Open(writer) = &mut lane.state
             {
+                let acknowledged = writer.stopped();
                 writer.finish();
-                lane.state = LaneState::Finished;
+                lane.state = LaneState::Finishing(Box::pin(async move {
+                    let _ = acknowledged.await;
+                }));
             }
         }
         Ok(moved)
@@ -130,7 +142,7 @@ impl Outbound {
         let link = &self.link;
         {
             let state = link.lock();
-            if !state.due || state.outbox.unreliable_bytes() == 0 {
+            if state.outbox.unreliable_bytes() == 0 || !link.may_leave(&state) {
                 self.retry = None;
                 return;
             }
@@ -184,11 +196,18 @@ impl Outbound {
         }
     }
 
-    /// Whether the side lanes are written and acknowledged.
-    pub(super) fn side_lanes_done(&self) -> bool {
-        self.lanes.iter().skip(1).all(|lane| {
-            lane.queue.is_empty() && matches!(lane.state, LaneState::Finished | LaneState::Closed)
-        })
+    /// Whether the side lanes are written and acknowledged; the goodbye could overtake them otherwise.
+    pub(super) fn side_lanes_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut done = true;
+        for lane in self.lanes.iter_mut().skip(1) {
+            if let LaneState::Finishing(acknowledged) = &mut lane.state
+                && acknowledged.as_mut().poll(cx).is_ready()
+            {
+                lane.state = LaneState::Finished;
+            }
+            done &= matches!(lane.state, LaneState::Finished | LaneState::Closed);
+        }
+        done
     }
 
     /// Says goodbye on the default lane, and ends it.
@@ -217,18 +236,27 @@ impl Outbound {
 
 impl State {
     fn is_drained(&self) -> bool {
-        self.outbox.bytes() == 0 && self.outbox.unreliable_bytes() == 0 && self.calls.is_empty()
+        // Control messages take no credit, and unordered events keep theirs until they are written.
+        self.outbox.bytes() == 0 && self.outbox.is_taken() && self.calls.is_empty()
     }
 }
 
 impl Lane {
     /// Writes from the queue; yields how many pieces at its front are written whole.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, WriteError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes; MOST_CHUNKS + 1],
+    ) -> Result<Poll<usize>, WriteError> {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(send)) => {
-                    self.state = LaneState::Open(Writer::new(send, CallCode::CANCELLED));
+                    let writer = Writer::new(send, CallCode::CANCELLED);
+                    if self.is_default {
+                        writer.make_urgent();
+                    }
+                    self.state = LaneState::Open(writer);
                 }
                 Poll::Ready(Err(error)) => {
                     // The task may come by again before it hears that the connection is gone.
@@ -240,13 +268,13 @@ impl Lane {
         let LaneState::Open(writer) = &mut self.state else {
             return Ok(Poll::Pending);
         };
-        let mut chunks: [Bytes; MOST_CHUNKS + 1] = Default::default();
         let count = self.queue.len().min(chunks.len());
         for (slot, chunk) in chunks.iter_mut().zip(&self.queue) {
             *slot = chunk.bytes.clone();
         }
         let poll = pin!(writer.stream().write_chunks(&mut chunks[..count])).poll(cx);
         let Poll::Ready(written) = poll else {
+            chunks.fill(Bytes::new());
             return Ok(Poll::Pending);
         };
         let whole = written?.chunks;
@@ -254,6 +282,7 @@ impl Lane {
             (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
         {
             partly.bytes = std::mem::take(rest);
+            chunks.fill(Bytes::new());
         }
         Ok(Poll::Ready(whole))
     }
@@ -289,8 +318,6 @@ fn prelude(name: &str) -> Chunk {
 
 /// Pieces of a lane that are taken out of the outbox at a time.
 const MOST_CHUNKS: usize = 8;
-/// What QUIC may queue of datagrams; set in the transport configuration.
-pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// A queue with less than this in it counts as empty.
 const QUEUE_SLACK: usize = 64;
 /// What quinn counts for a queued datagram beside its bytes.

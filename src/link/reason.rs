@@ -4,7 +4,7 @@ use std::fmt;
 
 use quinn::ConnectionError;
 
-use crate::wire::code::CloseCode;
+use crate::{session::Side, wire::code::CloseCode};
 
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +41,31 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
-    /// What a close or goodbye with `code` from the other side means.
-    pub(crate) fn from_peer(code: CloseCode, text: String) -> Self {
-        match code {
-            CloseCode::LEFT => Self::Left,
-            CloseCode::SHUTDOWN => Self::Shutdown,
-            CloseCode::KICKED => Self::Kicked { message: text },
-            CloseCode::SLOW_CONSUMER => Self::SlowConsumer,
-            code => Self::Refused { code },
+    /// What a close or goodbye with `code` from the other side means to `here`.
+    ///
+    /// A client chooses its code freely: from it, only leaving and complaints mean anything.
+    pub(crate) fn from_peer(here: Side, code: CloseCode, text: String) -> Self {
+        match (here, code) {
+            (Side::Server, CloseCode::LEFT | CloseCode::NONE) => Self::Left,
+            (Side::Client, CloseCode::SHUTDOWN) => Self::Shutdown,
+            (Side::Client, CloseCode::KICKED) => Self::Kicked { message: text },
+            (Side::Client, CloseCode::SLOW_CONSUMER) => Self::SlowConsumer,
+            (_, code) => Self::Refused { code },
+        }
+    }
+
+    /// What the end of the connection by `error` means to `here`.
+    pub(crate) fn of(here: Side, error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => {
+                let text = String::from_utf8_lossy(&close.reason).into_owned();
+                let code = CloseCode::from_u64(close.error_code.into_inner());
+                Self::from_peer(here, code, text)
+            }
+            ConnectionError::TimedOut => Self::TimedOut,
+            other => Self::Lost {
+                detail: other.to_string(),
+            },
         }
     }
 
@@ -60,21 +77,6 @@ impl DisconnectReason {
             CloseCode::KICKED => Self::Kicked { message: text },
             CloseCode::SLOW_CONSUMER => Self::SlowConsumer,
             code => Self::Violation { code },
-        }
-    }
-}
-
-impl From<ConnectionError> for DisconnectReason {
-    fn from(error: ConnectionError) -> Self {
-        match error {
-            ConnectionError::ApplicationClosed(close) => {
-                let text = String::from_utf8_lossy(&close.reason).into_owned();
-                Self::from_peer(CloseCode::from_u64(close.error_code.into_inner()), text)
-            }
-            ConnectionError::TimedOut => Self::TimedOut,
-            other => Self::Lost {
-                detail: other.to_string(),
-            },
         }
     }
 }

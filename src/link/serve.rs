@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,9 +17,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{error::Elapsed, timeout, timeout_at},
 };
 
@@ -28,13 +32,13 @@ use super::{
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
+    clock,
     codec::EncodeError,
     config::MAX_TIMEOUT,
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
     inbox::Context as HandlerContext,
-    network::clock,
     registry::Entry,
     remote::RemoteKind,
     session::{
@@ -55,6 +59,8 @@ pub(super) struct Serving<C> {
     pub(super) wiring: Arc<Wiring<C>>,
     pub(super) context: C,
     pub(super) link: Arc<Link>,
+    /// Places for calls that wait for a handler.
+    unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
     offences: Arc<Offences>,
@@ -70,6 +76,7 @@ impl<C: HandlerContext> Serving<C> {
         offences: Arc<Offences>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            unanswered: Arc::new(Semaphore::new(wiring.limits.calls_queued)),
             wiring,
             context,
             link,
@@ -88,6 +95,7 @@ impl<C: HandlerContext> Serving<C> {
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
         let limits = &self.wiring.limits;
         let send = Writer::new(send, CallCode::ABANDONED);
+        send.make_urgent();
         let recv = Reader::new(recv, CallCode::ABANDONED);
         let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
         let place = Place(self.link.clone());
@@ -137,7 +145,7 @@ impl<C: HandlerContext> Serving<C> {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
         };
-        let read = recv.read_to_end(most + MAX_REQUEST_HEADER);
+        let read = recv.read_to_end(most + MAX_REQUEST_HEADER, || ());
         let request = match within(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
@@ -183,7 +191,9 @@ impl<C: HandlerContext> Serving<C> {
         if let Verdict::System { code, .. } = &verdict {
             self.book(*code);
         }
-        let reply = verdict.into_reply(self.link.reply_barrier());
+        // One that gave up order waits for no events, and has none sent early.
+        let barrier = header.barrier.map_or(0, |_| self.link.reply_barrier());
+        let reply = verdict.into_reply(barrier);
         let written = within(timeouts.reply_write, send.write_last(reply)).await;
         if written.is_err() {
             tracing::debug!(player = self.link.id, "a reply was not taken in time");
@@ -196,10 +206,10 @@ impl<C: HandlerContext> Serving<C> {
             if check_barrier(&self.link, barrier).is_err() {
                 return Verdict::system(CallCode::REQUEST_MALFORMED);
             }
-            self.link.pass(barrier).await;
+            self.link.passed.reach(barrier).await;
         }
-        let (entry, handler) = match self.handler(header.function).await {
-            Ok(found) => found,
+        let entry = match self.answered(header.function).await {
+            Ok(entry) => entry,
             Err(code) => return Verdict::system(code),
         };
         if entry
@@ -213,15 +223,26 @@ impl<C: HandlerContext> Serving<C> {
         if !self.within_rate(&entry) {
             return Verdict::system(CallCode::RATE_LIMITED);
         }
-        // Closed only with the link, which ends this as well.
-        let Ok(permit) = self.link.running.clone().acquire_owned().await else {
-            return Verdict::system(CallCode::ABANDONED);
+        let (handler, permit) = loop {
+            // Closed only with the link, which ends this as well.
+            let Ok(permit) = self.link.running.clone().acquire_owned().await else {
+                return Verdict::system(CallCode::ABANDONED);
+            };
+            // Looked up when its turn has come: the handler that is set then is the one that runs.
+            if let Some(handler) = entry.function() {
+                break (handler, permit);
+            }
+            drop(permit);
+            if let Err(code) = self.answered(header.function).await {
+                return Verdict::system(code);
+            }
         };
         Verdict::of(self.run(&entry, handler, &body, permit).await)
     }
 
-    /// Finds the function's handler; waits for one that is not there yet (R55).
-    async fn handler(&self, id: u32) -> Result<(Arc<Entry<C>>, FunctionHandler<C>), CallCode> {
+    /// Waits until the function has a handler, which it may not have yet (R55).
+    async fn answered(&self, id: u32) -> Result<Arc<Entry<C>>, CallCode> {
+        let mut place = None;
         // The first look is without a listener: mostly there is nothing to wait for.
         let mut waited = false;
         loop {
@@ -230,27 +251,26 @@ impl<C: HandlerContext> Serving<C> {
                 changed.as_mut().enable();
             }
             match self.wiring.registry.by_id(id) {
-                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
-                    return Err(CallCode::UNKNOWN_FUNCTION);
-                }
                 Some(entry) if entry.theirs().is_some() || self.link.mismatch(id).is_some() => {
                     return Err(CallCode::SIGNATURE);
                 }
-                Some(entry) => {
-                    if let Some(handler) = entry.function() {
-                        return Ok((entry, handler));
-                    }
-                    // It waits in one of the queued places; when those are taken, nothing waits.
-                    let waiting = self.link.serving.load(Ordering::Acquire);
-                    if waiting > self.wiring.limits.calls_queued {
-                        return Err(CallCode::NO_HANDLER);
-                    }
+                Some(entry) if entry.declaration.kind != RemoteKind::Function => {
+                    return Err(CallCode::UNKNOWN_FUNCTION);
                 }
+                Some(entry) if entry.function().is_some() => return Ok(entry),
+                Some(_) => {}
                 // Ids come from the server: it knows all that exist, a client may yet hear of one.
                 None if self.wiring.side == Side::Server => return Err(CallCode::UNKNOWN_FUNCTION),
                 None => {}
             }
             if waited {
+                // As many wait for a handler as there are queued places: others may still be answered.
+                if place.is_none() {
+                    place = Some(self.unanswered.clone().try_acquire_owned());
+                }
+                if let Some(Err(_)) = &place {
+                    return Err(CallCode::NO_HANDLER);
+                }
                 changed.await;
             }
             waited = true;
@@ -312,7 +332,8 @@ impl<C: HandlerContext> Serving<C> {
             Err(error) if error.is_panic() => {
                 Err(CallFailure::Panicked(incident_of(&*error.into_panic())))
             }
-            Err(_) => Err(CallFailure::Panicked(IncidentId(0))),
+            // Nobody else aborts it: the program's runtime has ended.
+            Err(_) => Err(CallFailure::RuntimeEnded),
         }
     }
 }
@@ -351,8 +372,10 @@ pub(crate) fn run_event_handler<C>(
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
         Ok(Poll::Pending) => {
             wiring.program.spawn(async move {
-                if let Err(error) = future.await {
-                    tracing::warn!(remote, %error, "event handler failed");
+                match AssertUnwindSafe(future).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(remote, %error, "event handler failed"),
+                    Err(panic) => _ = incident_of(&*panic),
                 }
             });
         }
@@ -431,7 +454,10 @@ impl Verdict {
         match result {
             Ok(body) => Self::Ok(body),
             Err(CallFailure::Handler(error)) => match error.message() {
-                Some(message) => Self::Failed(message.into()),
+                Some(message) => {
+                    tracing::debug!(message, "a function handler refused a call");
+                    Self::Failed(message.into())
+                }
                 None => {
                     let id = IncidentId::fresh();
                     tracing::error!(incident = %id, %error, "function handler failed");
@@ -439,6 +465,7 @@ impl Verdict {
                 }
             },
             Err(CallFailure::Panicked(id)) => incident(CallCode::PANICKED, id),
+            Err(CallFailure::RuntimeEnded) => Self::system(CallCode::RUNTIME_SHUTDOWN),
             Err(CallFailure::Undecodable(error)) => {
                 tracing::debug!(%error, "the arguments of a call do not decode");
                 Self::system(CallCode::REQUEST_MALFORMED)

@@ -34,9 +34,24 @@ impl Writer {
     ///
     /// Not cancel-safe: dropped half way, the stream is reset when the writer is dropped.
     pub(super) async fn write_last(&mut self, bytes: Bytes) -> Result<(), quinn::WriteError> {
-        self.send.write_all_chunks(&mut [bytes]).await?;
+        self.write(bytes).await?;
         self.finish();
         Ok(())
+    }
+
+    /// Writes the whole of `bytes`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write_last`](Self::write_last).
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), quinn::WriteError> {
+        self.send.write_all_chunks(&mut [bytes]).await
+    }
+
+    /// Sends this stream's bytes before those of streams that are not urgent.
+    pub(super) fn make_urgent(&self) {
+        // It fails only if the stream is gone, which whoever writes will find.
+        let _ = self.send.set_priority(URGENT);
     }
 
     pub(super) fn finish(&mut self) {
@@ -67,6 +82,9 @@ impl Drop for Writer {
     }
 }
 
+/// Calls and the default lane go before whatever fills the other lanes.
+const URGENT: i32 = 1;
+
 /// A receive stream that is stopped with a code when it is dropped before its end.
 pub(super) struct Reader {
     recv: RecvStream,
@@ -88,7 +106,13 @@ impl Reader {
     }
 
     /// Reads to the end of the stream, at most `limit` bytes; memory grows with what arrives.
-    pub(super) async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, CollectError> {
+    /// `begun` is told of the first bytes.
+    pub(super) async fn read_to_end(
+        &mut self,
+        limit: usize,
+        begun: impl FnOnce(),
+    ) -> Result<Bytes, CollectError> {
+        let mut begun = Some(begun);
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         let mut chunks: [Bytes; 4] = Default::default();
@@ -96,6 +120,9 @@ impl Reader {
             let Some(read) = self.recv.read_chunks(&mut chunks).await? else {
                 break;
             };
+            if let Some(begun) = begun.take() {
+                begun();
+            }
             for chunk in &mut chunks[..read] {
                 let chunk = std::mem::take(chunk);
                 if first.len() + rest.len() + chunk.len() > limit {

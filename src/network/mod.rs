@@ -4,7 +4,6 @@
 //! blocks its own runtime cannot stop keep-alives, and a connection stays on one thread for life. It
 //! knows nothing about what the connections say.
 
-pub(crate) mod clock;
 mod socket;
 mod transport;
 
@@ -28,7 +27,7 @@ use tokio::{
     time::Sleep,
 };
 
-pub(crate) use self::transport::{client_config, open_window, server_config};
+pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, open_window, server_config};
 
 use crate::conditioner::Conditioner;
 

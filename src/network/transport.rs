@@ -11,7 +11,6 @@ use quinn::{
 
 use crate::{
     config::{Limits, Timeouts},
-    link::DATAGRAM_QUEUE,
     session::Side,
 };
 
@@ -109,6 +108,8 @@ const BIDI_FROM_CLIENT: u32 = 96;
 const BIDI_FROM_SERVER: u32 = 80;
 /// The longest hello, and as much again for what comes with it.
 const WINDOW_BEFORE_JOIN: u32 = 128 * 1024;
+/// What QUIC may queue of datagrams: a burst, and no more, since what waits there grows old.
+pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// Lanes, and unordered events in flight.
 const UNI_STREAMS: u32 = 64;
 /// What QUIC keeps for a peer until it is acknowledged.

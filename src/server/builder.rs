@@ -367,7 +367,7 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: is another server using the port? choose another, or port 0 for any"
+        "cannot listen on {address}: is the port taken, or the address another machine's? choose another, or port 0 for any"
     )]
     Bind {
         /// The address.

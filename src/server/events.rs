@@ -58,7 +58,8 @@ impl Server {
             let mut room = std::pin::pin!(player.link().credit.notified());
             room.as_mut().enable();
             match self.fire_one(player, &entry, &payload) {
-                Err(FireError::QueueFull { .. }) => {}
+                // With `Flush::Tick` there would be no room before a tick that may wait for this.
+                Err(FireError::QueueFull { .. }) => player.link().flush(),
                 result => return result,
             }
             room.await;
@@ -93,7 +94,8 @@ impl Server {
     /// Fires an event to every client connected now, encoded once (R17, R29).
     ///
     /// The cost to the caller does not grow with the number of players. A player that is too far
-    /// behind to take it is disconnected as a slow consumer; of unreliable events it misses some.
+    /// behind to take it, by four times `outbox_bytes`, is disconnected as a slow consumer: nobody
+    /// else waits for it. Of unreliable events it misses some.
     ///
     /// # Errors
     ///

@@ -17,14 +17,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{ServerInner, accept::Places};
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
-    link::{Link, driver::Driver, hub::Hub, run_event_handler},
+    link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
     network,
-    player::Player,
+    player::{self, Player},
     session::Held,
     wire::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
         hello::{Answer, Hello, HelloError, Limits, Refused, Welcome},
+        remote::RemoteInfo,
     },
 };
 
@@ -265,12 +266,10 @@ async fn admit(
         }
     };
     let name = admission.name.get_or_insert_with(|| hello.name.clone());
-    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        let detail =
-            format!("a name has at most {MAX_NAME_CHARS} characters and no control characters");
+    if !player::is_name(name) {
         return Err(No {
             code: CloseCode::BAD_NAME,
-            detail,
+            detail: player::NAME_RULE.into(),
         });
     }
     Ok(admission)
@@ -340,6 +339,7 @@ async fn play(
     let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
     server.enter(&player);
     tracing::debug!(?player, "joined");
+    let present = Present::new(server.clone(), player.clone());
     for hook in server.added() {
         // Up to the first point at which it waits, it is over before the player's events begin.
         match guarded(|| hook(player.clone())) {
@@ -348,7 +348,8 @@ async fn play(
             Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
         }
     }
-    link.activate();
+    // Remotes may have been added since the welcome was written, by the hooks for one.
+    link.activate(|from| wiring.registry.announcements(from));
     // Last, so that a client that has joined takes part in everything.
     match timeout_at(deadline, send.write_all(&welcome)).await {
         Ok(Ok(())) => _ = send.finish(),
@@ -356,30 +357,63 @@ async fn play(
         Ok(Err(_)) => {}
         Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
     }
-    let reason = Driver::new(wiring.clone(), player.clone(), link)
-        .run()
-        .await;
-    tracing::debug!(?player, %reason, "left");
-    for hook in server.removing() {
-        let _ = guarded(|| hook(player.clone(), reason.clone()));
+    let driver = Driver::new(wiring.clone(), player, link);
+    present.leave(driver.run().await);
+}
+
+/// A player among the others, who leaves exactly once, also when the connection's task is dropped.
+struct Present {
+    server: Arc<ServerInner>,
+    player: Player,
+    reason: DisconnectReason,
+}
+
+impl Present {
+    fn new(server: Arc<ServerInner>, player: Player) -> Self {
+        let reason = DisconnectReason::Lost {
+            detail: "the connection's task ended".into(),
+        };
+        Self {
+            server,
+            player,
+            reason,
+        }
     }
-    server.leave(&player);
+
+    fn leave(mut self, reason: DisconnectReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let Self {
+            server,
+            player,
+            reason,
+        } = self;
+        tracing::debug!(?player, %reason, "left");
+        for hook in server.removing() {
+            let _ = guarded(|| hook(player.clone(), reason.clone()));
+        }
+        server.leave(player);
+    }
 }
 
 /// What this client declares differently; each is reported once, and only those remotes fail.
-fn mismatches(
-    server: &ServerInner,
-    hello: &Hello,
-    player: &str,
-) -> HashMap<u32, wire::remote::RemoteInfo> {
+fn mismatches(server: &ServerInner, hello: &Hello, player: &str) -> HashMap<u32, RemoteInfo> {
     let ours = server.wiring.registry.by_name();
-    let mut found = HashMap::new();
+    let mut found: HashMap<u32, RemoteInfo> = HashMap::new();
     for theirs in &hello.remotes {
         let Some(entry) = ours.get(theirs.name()) else {
             continue;
         };
-        // Once for each, however often it is listed: the list is the client's.
-        if entry.differs(theirs) && !found.contains_key(&(entry.slot + 1)) {
+        // The list is the client's: a name may be in it many times.
+        if !entry.differs(theirs) || found.contains_key(&(entry.slot + 1)) {
+            continue;
+        }
+        // A client that declares everything differently says so at every attempt to join.
+        if found.len() < REPORTED_MISMATCHES {
             tracing::warn!(
                 player,
                 remote = entry.spec.name,
@@ -387,8 +421,12 @@ fn mismatches(
                 theirs = crate::registry::describe(theirs),
                 "a client declares this remote differently: it cannot be used"
             );
-            found.insert(entry.slot + 1, theirs.clone());
         }
+        found.insert(entry.slot + 1, theirs.clone());
+    }
+    if found.len() > REPORTED_MISMATCHES {
+        let more = found.len() - REPORTED_MISMATCHES;
+        tracing::warn!(player, more, "the client declares more remotes differently");
     }
     found
 }
@@ -420,5 +458,5 @@ fn close(connection: &Connection, code: CloseCode) {
 
 /// The client has read a refusal well before this, or never will.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
-/// Long enough for any name that fits above a head.
-const MAX_NAME_CHARS: usize = 64;
+/// Remotes of one client that are reported by name when both sides declare them differently.
+const REPORTED_MISMATCHES: usize = 8;

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -381,8 +382,20 @@ impl ServerInner {
         let _ = tokio::time::timeout(STOP_SLACK, self.endpoint.wait_idle()).await;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(AbortHandle::abort);
-        self.wiring.registry.clear();
+        self.wiring.registry.close();
         *self.hooks() = Hooks::default();
+    }
+
+    /// Waits until `player` is no longer among the players.
+    pub(crate) async fn departed(&self, player: &Player) {
+        loop {
+            let mut departure = pin!(self.departures.notified());
+            departure.as_mut().enable();
+            if !self.players().contains_key(&player.id().0) {
+                return;
+            }
+            departure.await;
+        }
     }
 
     async fn emptied(&self) {

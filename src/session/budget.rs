@@ -30,9 +30,8 @@ impl Bucket {
 
     /// Takes one token, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        if self.micro_tokens < MICRO {
-            self.refill(now);
-        }
+        // Always, not only when it is empty: what would come back to a full bucket is nobody's.
+        self.refill(now);
         if self.micro_tokens < MICRO {
             return false;
         }
@@ -47,7 +46,8 @@ impl Bucket {
         if back == 0 {
             return;
         }
-        self.looked = now;
+        // Not `now`: the rest of a microsecond counts the next time.
+        self.looked += Duration::from_micros(micros);
         let full = u64::from(self.rate.burst) * MICRO;
         self.micro_tokens = self.micro_tokens.saturating_add(back).min(full);
     }
@@ -143,6 +143,20 @@ mod tests {
         let later = start + Duration::from_millis(250);
         let taken = (0..5).filter(|_| bucket.take(later)).count();
         assert_eq!(taken, 2);
+    }
+
+    #[test]
+    fn a_bucket_that_was_not_used_for_long_holds_no_more_than_its_burst() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::per_second(10).burst(3), start);
+        for hours in 1..3 {
+            let later = start + Duration::from_secs(hours * 3600);
+            let taken = (0..10).filter(|_| bucket.take(later)).count();
+            assert_eq!(taken, 3);
+            // Nor if it was not full.
+            let again = later + Duration::from_millis(200);
+            assert!(bucket.take(again));
+        }
     }
 
     #[test]

@@ -124,10 +124,14 @@ impl RemoteLedger {
         add(&self.refused[cause as usize], 1)
     }
 
-    /// Books whatever is still held as dropped: the connection is over.
+    /// Books whatever went no further as dropped, be it held or what broke the rules: the connection
+    /// is over.
     pub(crate) fn end_receiving(&self) {
-        let held = self.held.swap(0, Relaxed);
-        add(&self.refused[DropCause::ConnectionEnded as usize], held);
+        self.held.store(0, Relaxed);
+        let refused: u64 = self.refused.iter().map(|count| count.load(Relaxed)).sum();
+        let settled = self.dispatched.load(Relaxed) + refused;
+        let rest = self.received.load(Relaxed).saturating_sub(settled);
+        add(&self.refused[DropCause::ConnectionEnded as usize], rest);
     }
 
     fn snapshot(&self, remote: &'static str) -> RemoteStats {

@@ -6,6 +6,9 @@
 pub(crate) mod budget;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
+#[cfg(test)]
+mod tests;
+mod violation;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,20 +21,20 @@ use std::{
 
 use bytes::Bytes;
 
+pub(crate) use self::violation::Violation;
 use self::{
     budget::{Bucket, Offence, Offences},
     ledger::{DropCause, Ledger, RemoteLedger},
 };
 use crate::{
     config::{Limits, Rate},
+    handler::guarded,
     remote::{KeyOf, RemoteKind},
     wire::{
         self,
-        code::CloseCode,
         control::Control,
         datagram::DatagramEvents,
-        frame::{Deframer, FrameError},
-        read::Malformed,
+        frame::Deframer,
         sequence::{DuplicateWindow, Freshness},
     },
 };
@@ -101,6 +104,11 @@ impl Held {
         self.bytes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
             .is_ok()
+    }
+
+    /// Whether there is room for `bytes` if everything else goes.
+    pub(crate) fn could_take(&self, bytes: usize) -> bool {
+        bytes <= self.limit
     }
 
     /// Takes back what was given back a moment ago, whether or not somebody else was quicker.
@@ -289,13 +297,14 @@ impl Session {
                 reliable: true,
             }));
         };
-        if meta.kind != RemoteKind::Event {
-            return Err(Violation::WrongKind);
-        }
+        // First: a mismatch of kinds is the fault of neither, and fails this remote only.
         if meta.mismatch {
             return self
                 .refuse(id, DropCause::SignatureMismatch, now)
                 .map(|()| None);
+        }
+        if meta.kind != RemoteKind::Event {
+            return Err(Violation::WrongKind);
         }
         if meta.max_payload.is_some_and(|most| payload.len() > most) {
             return Err(Violation::TooLarge);
@@ -340,10 +349,10 @@ impl Session {
                 // Outside the window it cannot be told from a duplicate.
                 (_, Freshness::TooOld) => Some(DropCause::Stale),
                 (None, _) => Some(DropCause::Unannounced),
+                (Some(meta), _) if meta.mismatch => Some(DropCause::SignatureMismatch),
                 (Some(meta), _) if meta.kind != RemoteKind::Unreliable => {
                     return Err(Violation::WrongKind);
                 }
-                (Some(meta), _) if meta.mismatch => Some(DropCause::SignatureMismatch),
                 (Some(meta), Freshness::Late) if meta.latest_wins => Some(DropCause::Stale),
                 (Some(_), _) => None,
             };
@@ -557,7 +566,9 @@ impl Inbound {
 
     /// For `latest_by`: whether a newer event with the same key has already arrived.
     fn stale_by_key(&mut self, payload: &[u8], sequence: u32) -> Option<DropCause> {
-        let key = self.meta.as_ref()?.key.as_ref()?(payload)?;
+        let key = self.meta.as_ref()?.key.as_ref()?;
+        // It decodes, and then runs a function of the program's.
+        let key = guarded(|| key(payload)).ok()??;
         if self.latest.len() >= MAX_KEYS && !self.latest.contains_key(&key) {
             self.latest.clear();
         }
@@ -573,75 +584,6 @@ impl Inbound {
 /// Names a lane that the peer opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneKey(usize);
-
-/// What a peer did that ends its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Violation {
-    #[error("bytes that are not the protocol: {}", .0.0)]
-    Malformed(Malformed),
-    #[error("an event larger than allowed")]
-    TooLarge,
-    #[error("an id that no remote has")]
-    UnknownRemote,
-    #[error("a remote used as another kind")]
-    WrongKind,
-    #[error("a control message outside the default lane")]
-    ControlOffLane,
-    #[error("a control message that this side does not take")]
-    UnexpectedControl,
-    #[error("a second default lane")]
-    SecondDefaultLane,
-    #[error("too many lanes")]
-    TooManyLanes,
-    #[error("a barrier beyond what could have been sent")]
-    ImpossibleBarrier,
-    #[error("more offences than allowed in a minute")]
-    TooManyOffences,
-    #[error("a lane that was reset")]
-    LaneReset,
-    #[error("a lane that it does not read")]
-    LaneStopped,
-    #[error("a default lane that ended without a goodbye, or went on after it")]
-    Goodbye,
-    #[error("a remote announced twice")]
-    AnnouncedTwice,
-}
-
-impl From<&Violation> for CloseCode {
-    fn from(violation: &Violation) -> Self {
-        match violation {
-            Violation::Malformed(_) => Self::MALFORMED,
-            Violation::TooLarge => Self::TOO_LARGE,
-            Violation::TooManyOffences => Self::RATE,
-            Violation::UnknownRemote
-            | Violation::WrongKind
-            | Violation::ControlOffLane
-            | Violation::UnexpectedControl
-            | Violation::SecondDefaultLane
-            | Violation::TooManyLanes
-            | Violation::LaneReset
-            | Violation::LaneStopped
-            | Violation::Goodbye
-            | Violation::AnnouncedTwice
-            | Violation::ImpossibleBarrier => Self::PROTOCOL_VIOLATION,
-        }
-    }
-}
-
-impl From<Malformed> for Violation {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-impl From<FrameError> for Violation {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Malformed(malformed) => Self::Malformed(malformed),
-            FrameError::TooLarge(_) => Self::TooLarge,
-        }
-    }
-}
 
 /// What keeping an event costs beside its bytes.
 const HELD_OVERHEAD: usize = 64;

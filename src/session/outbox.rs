@@ -44,6 +44,8 @@ pub(crate) struct Outbox {
     ledger: Arc<Ledger>,
     /// The highest id that the peer has been told of.
     announced: u32,
+    /// A lane that shares the default one because there are too many, until somebody says so.
+    lane_too_many: Option<&'static str>,
     closed: bool,
 }
 
@@ -124,6 +126,7 @@ impl Outbox {
             remotes: Vec::new(),
             ledger,
             announced: 0,
+            lane_too_many: None,
             closed: false,
         }
     }
@@ -226,6 +229,11 @@ impl Outbox {
         self.announced = id;
     }
 
+    /// Takes the name of a lane that shares the default one because there are too many.
+    pub(crate) fn take_lane_too_many(&mut self) -> Option<&'static str> {
+        self.lane_too_many.take()
+    }
+
     pub(crate) fn barrier(&self) -> u64 {
         self.barrier
     }
@@ -240,14 +248,11 @@ impl Outbox {
         self.unreliable.buffer.len()
     }
 
-    /// Whether there is nothing to take out.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is left to be taken out.
+    pub(crate) fn is_taken(&self) -> bool {
         self.unordered.is_empty()
             && self.unreliable.events.is_empty()
-            && self
-                .lanes
-                .iter()
-                .all(|lane| lane.buffer.is_empty() && lane.ready.is_empty())
+            && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Whether waiting for a flush would soon cost events.
@@ -261,6 +266,10 @@ impl Outbox {
 
     pub(crate) fn lane_name(&self, lane: usize) -> &'static str {
         self.lanes[lane].name
+    }
+
+    pub(crate) fn lane_is_empty(&self, lane: usize) -> bool {
+        self.lanes[lane].is_empty()
     }
 
     /// The next piece of a lane, taken out; it is reported with [`wrote`](Self::wrote) when it is
@@ -333,11 +342,7 @@ impl Outbox {
         }
         if self.lanes.len() >= wire::MAX_LANES {
             // Still reliable and ordered, only not apart from the others.
-            tracing::warn!(
-                lane = name,
-                most = wire::MAX_LANES,
-                "too many lanes: using the default one"
-            );
+            self.lane_too_many = Some(name);
             return 0;
         }
         self.lanes.push(Lane {
@@ -361,6 +366,10 @@ impl Outbox {
 }
 
 impl Lane {
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.buffer.is_empty()
+    }
+
     fn push(&mut self, id: u32, payload: &[u8]) {
         self.tally.add(id);
         self.credit += payload.len() + frame_overhead(id, payload.len());
@@ -452,3 +461,19 @@ const CHUNK: usize = 64 * 1024;
 const CROWDED_LANE: usize = 16 * 1024;
 /// The same for unreliable events; an outbox of them is small.
 const UNRELIABLE_STEP: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_pings_do_not_pile_up() {
+        let mut outbox = Outbox::new(1024, 2048, Arc::default());
+        (0..100_000).for_each(|nonce| outbox.push_control(&Control::Pong { nonce }));
+        let chunk = outbox.take_lane(0).expect("some were answered");
+        assert!(chunk.bytes.len() <= CROWDED_LANE + 64);
+        assert!(outbox.take_lane(0).is_none());
+        outbox.push_control(&Control::Pong { nonce: 1 });
+        assert!(outbox.take_lane(0).is_some());
+    }
+}

@@ -46,8 +46,8 @@ use quinn::{
 };
 
 use crate::{
-    Network,
     conditioner::{ConditionedSocket, Conditioner},
+    network::Network,
 };
 
 /// A network in memory; clones are the same network.

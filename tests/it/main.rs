@@ -1,5 +1,23 @@
 //! The promises of farfire, over real QUIC on loopback: one module per promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bad_input;
+mod barrier;
+mod blocking;
+mod early;
+mod events;
+mod handlers;
+mod inbox;
+mod invoking;
+mod joining;
+mod leaving;
+mod ledger;
+mod ordering;
+mod overload;
+mod raw;
+mod remotes;
 mod smoke;
+mod threads;
+mod tick;
+mod unreliable;
 mod world;

@@ -1,4 +1,4 @@
-//! The clock of everything on the network floor.
+//! The clock of everything that has to do with the network.
 //!
 //! Tokio's, so that the virtual time of a test is everybody's time.
 

@@ -1,304 +1,14 @@
-//! Outgoing calls: the slot a caller waits on, and the exchange on the call's own stream.
-//!
-//! The caller's deadline is the caller's own: it holds whether or not the connection's task lives.
+//! Why a call has no result, and what that says about the other side.
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::future::{Either, select};
-
-use super::{
-    Link,
-    reason::DisconnectReason,
-    stream::{CollectError, Reader, Writer},
-};
+use super::DisconnectReason;
 use crate::{
     codec::EncodeError,
-    handler::IncidentId,
-    network::clock,
+    handler::{HandlerError, IncidentId},
     registry::DeclareError,
-    session::Violation,
-    wire::{
-        MAX_BARRIER_AHEAD, MAX_REASON_BYTES,
-        code::CallCode,
-        invoke::{MAX_REPLY_HEADER, MAX_REQUEST_HEADER, Reply, RequestHeader, decode_reply},
-    },
+    wire::code::CallCode,
 };
-
-/// A call on its way out.
-pub(crate) struct OutgoingCall {
-    pub(crate) id: u32,
-    /// Room for the header, then the encoded arguments.
-    pub(crate) request: BytesMut,
-    pub(crate) ordered: bool,
-    pub(crate) barrier: u64,
-    pub(crate) deadline: Instant,
-    /// The longest result that is taken.
-    pub(crate) reply_limit: usize,
-    pub(crate) slot: Arc<CallSlot>,
-}
-
-/// Where a caller waits; the connection's task puts the result in.
-pub(crate) struct CallSlot {
-    state: Mutex<SlotState>,
-    stage: AtomicU8,
-}
-
-enum SlotState {
-    Waiting {
-        caller: Option<Waker>,
-        task: Option<Waker>,
-    },
-    Done(Result<Bytes, InvokeError>),
-    /// The caller went away; the code says why.
-    GivenUp(CallCode),
-}
-
-impl CallSlot {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(SlotState::Waiting {
-                caller: None,
-                task: None,
-            }),
-            stage: AtomicU8::new(Stage::Admit as u8),
-        })
-    }
-
-    pub(crate) fn stage(&self) -> Stage {
-        Stage::ALL[usize::from(self.stage.load(Ordering::Relaxed))]
-    }
-
-    fn enter(&self, stage: Stage) {
-        self.stage.store(stage as u8, Ordering::Relaxed);
-    }
-
-    /// Puts the result in; what comes after the first is dropped.
-    fn complete(&self, result: Result<Bytes, InvokeError>) {
-        let caller = {
-            let mut state = self.lock();
-            let SlotState::Waiting { caller, .. } = &mut *state else {
-                return;
-            };
-            let caller = caller.take();
-            *state = SlotState::Done(result);
-            caller
-        };
-        if let Some(caller) = caller {
-            caller.wake();
-        }
-    }
-
-    pub(super) fn disconnected(&self, reason: DisconnectReason) {
-        self.complete(Err(InvokeError::Disconnected {
-            stage: self.stage(),
-            reason,
-        }));
-    }
-
-    /// The caller's side: takes the result out.
-    pub(crate) fn poll_result(&self, cx: &Context<'_>) -> Poll<Result<Bytes, InvokeError>> {
-        let mut state = self.lock();
-        if let SlotState::Waiting { caller, .. } = &mut *state {
-            match caller {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *caller = Some(cx.waker().clone()),
-            }
-            return Poll::Pending;
-        }
-        match std::mem::replace(&mut *state, SlotState::GivenUp(CallCode::CANCELLED)) {
-            SlotState::Done(result) => Poll::Ready(result),
-            SlotState::Waiting { .. } | SlotState::GivenUp(_) => Poll::Pending,
-        }
-    }
-
-    /// The caller waits no longer: the task resets the stream.
-    pub(crate) fn give_up(&self, code: CallCode) {
-        let task = {
-            let mut state = self.lock();
-            let SlotState::Waiting { task, .. } = &mut *state else {
-                return;
-            };
-            let task = task.take();
-            *state = SlotState::GivenUp(code);
-            task
-        };
-        if let Some(task) = task {
-            task.wake();
-        }
-    }
-
-    fn given_up(&self) -> impl Future<Output = CallCode> + '_ {
-        poll_fn(|cx| match &mut *self.lock() {
-            SlotState::GivenUp(code) => Poll::Ready(*code),
-            SlotState::Done(_) => Poll::Ready(CallCode::CANCELLED),
-            SlotState::Waiting { task, .. } => {
-                *task = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SlotState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Makes sure that a slot is filled when the task that works on it goes away.
-struct Pending {
-    slot: Arc<CallSlot>,
-    link: Arc<Link>,
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let reason = match self.link.ended() {
-            Some(reason) => reason.clone(),
-            None => DisconnectReason::Lost {
-                detail: "the connection's task ended".into(),
-            },
-        };
-        self.slot.disconnected(reason);
-    }
-}
-
-/// Carries one call to the peer and its reply back, and fills the slot.
-pub(super) async fn exchange(link: Arc<Link>, call: OutgoingCall) {
-    let pending = Pending {
-        slot: call.slot.clone(),
-        link,
-    };
-    let slot = &pending.slot;
-    let talk = pin!(talk(&pending.link, call));
-    let given_up = pin!(slot.given_up());
-    match select(talk, given_up).await {
-        Either::Left((result, _)) => slot.complete(result),
-        // Dropping the conversation resets its stream, with the code that was left in the slot.
-        Either::Right(_) => {}
-    }
-}
-
-async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeError> {
-    let slot = call.slot.clone();
-    let lost = |stage| {
-        let reason = link.connection.close_reason().map(DisconnectReason::from);
-        let reason = reason.or_else(|| link.ended().cloned());
-        let reason = reason.unwrap_or_else(|| DisconnectReason::Lost {
-            detail: "the stream is gone".into(),
-        });
-        InvokeError::Disconnected { stage, reason }
-    };
-
-    slot.enter(Stage::Open);
-    let (send, recv) = link
-        .connection
-        .open_bi()
-        .await
-        .map_err(|_| lost(Stage::Open))?;
-    let mut send = Writer::new(send, CallCode::CANCELLED);
-    let mut recv = Reader::new(recv, CallCode::CANCELLED);
-
-    slot.enter(Stage::Send);
-    let remaining = call.deadline.saturating_duration_since(clock::now());
-    let header = RequestHeader {
-        function: call.id,
-        remaining,
-        barrier: call.ordered.then_some(call.barrier),
-    };
-    put_in_front(&mut call.request, MAX_REQUEST_HEADER, |body_len, out| {
-        header.encode(body_len, out)
-    });
-    if send.write_last(call.request.freeze()).await.is_err()
-        && link.connection.close_reason().is_some()
-    {
-        return Err(lost(Stage::Send));
-    }
-    // A stopped stream says why on its other half.
-
-    slot.enter(Stage::Wait);
-    let reply = match recv
-        .read_to_end(call.reply_limit.max(MAX_REASON_BYTES) + MAX_REPLY_HEADER)
-        .await
-    {
-        Ok(reply) => reply,
-        Err(CollectError::Reset(code)) => return Err(InvokeError::from_code(code, None, None)),
-        Err(CollectError::Lost) => return Err(lost(slot.stage())),
-        Err(CollectError::TooLarge) => {
-            recv.set_code(CallCode::RESPONSE_TOO_LARGE);
-            return Err(InvokeError::TooLarge {
-                what: What::Response,
-                limit: call.reply_limit,
-            });
-        }
-    };
-    if reply.is_empty() {
-        return Err(InvokeError::Abandoned);
-    }
-
-    slot.enter(Stage::Receive);
-    let reply = decode_reply(reply).map_err(|_| InvokeError::Decode {
-        what: What::Response,
-    })?;
-    let barrier = reply.barrier();
-    if call.ordered {
-        slot.enter(Stage::Barrier);
-        check_barrier(link, barrier)?;
-        link.pass(barrier).await;
-    }
-    slot.enter(Stage::Decode);
-    match reply {
-        Reply::Ok { body, .. } => Ok(body),
-        Reply::Failed { message, .. } => Err(InvokeError::Failed { message }),
-        Reply::System {
-            code,
-            incident,
-            retry_after,
-            ..
-        } => Err(InvokeError::from_code(
-            code,
-            Some(IncidentId(incident)),
-            retry_after,
-        )),
-    }
-}
-
-/// A barrier further ahead than the peer's events in flight could be is a lie.
-pub(super) fn check_barrier(link: &Arc<Link>, barrier: u64) -> Result<(), InvokeError> {
-    let passed = link.passed();
-    if barrier.saturating_sub(passed) > MAX_BARRIER_AHEAD {
-        link.punish(&Violation::ImpossibleBarrier);
-        return Err(InvokeError::Protocol {
-            code: CallCode::REQUEST_MALFORMED,
-        });
-    }
-    Ok(())
-}
-
-/// Writes a header right before the body that follows `room` bytes of head room.
-pub(super) fn put_in_front(
-    message: &mut BytesMut,
-    room: usize,
-    encode: impl FnOnce(usize, &mut &mut [u8]),
-) {
-    let body_len = message.len() - room;
-    let mut header = [0; HEADER_ROOM];
-    let mut rest = &mut header[..];
-    encode(body_len, &mut rest);
-    let unused = rest.len();
-    let len = HEADER_ROOM - unused;
-    message.advance(room - len);
-    message[..len].copy_from_slice(&header[..len]);
-}
 
 /// How far a call had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -321,16 +31,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 7] = [
-        Self::Admit,
-        Self::Open,
-        Self::Send,
-        Self::Wait,
-        Self::Receive,
-        Self::Barrier,
-        Self::Decode,
-    ];
-
     /// Whether a call that ended here cannot have run: the callee starts nothing before it has the
     /// whole request, and an unfinished request is reset.
     const fn is_before_sent(self) -> bool {
@@ -451,21 +151,22 @@ pub enum InvokeError {
     NoHandler,
     /// Both sides declare this function with different types.
     #[error(
-        "remote {name:?} is {ours} here and {theirs} on the other side: build both from the same code"
+        "remote {name:?} is {}: build both from the same code",
+        difference(ours, theirs)
     )]
     SignatureMismatch {
         /// The function's name.
         name: &'static str,
-        /// Kind and shape on this side.
+        /// Kind and shape on this side; empty if it was the other side that noticed.
         ours: String,
-        /// Kind and shape on the other side.
+        /// Kind and shape on the other side; empty likewise.
         theirs: String,
     },
     /// The other side does not allow this call.
     #[error("the other side does not allow this call")]
     Denied,
     /// The arguments or the result are larger than allowed.
-    #[error("the {what} are larger than the limit of {limit} bytes")]
+    #[error("{}", too_large(*what, *limit))]
     TooLarge {
         /// Which half of the call.
         what: What,
@@ -475,8 +176,9 @@ pub enum InvokeError {
     /// The arguments cannot be encoded; nothing was sent.
     #[error(transparent)]
     Encode(EncodeError),
-    /// The arguments did not decode on the other side, or the result did not here.
-    #[error("the {what} did not decode: build both sides from the same code")]
+    /// The arguments did not decode on the other side, or the result did not encode there or decode
+    /// here.
+    #[error("the {what} did not {}: build both sides from the same code", match what { What::Request => "decode", What::Response => "encode there, or decode here" })]
     Decode {
         /// Which half of the call.
         what: What,
@@ -553,7 +255,7 @@ impl InvokeError {
     }
 
     /// What a code from the callee means, in a reply or a reset.
-    fn from_code(
+    pub(super) fn from_code(
         code: CallCode,
         incident: Option<IncidentId>,
         retry_after: Option<Duration>,
@@ -626,5 +328,30 @@ impl InvokeError {
     }
 }
 
-/// Room for the longer of the two headers.
-const HEADER_ROOM: usize = 64;
+/// In a handler, a call of its own that fails is a failure of this side's, and none of the caller's
+/// business.
+impl From<InvokeError> for HandlerError {
+    fn from(error: InvokeError) -> Self {
+        Self::internal(error)
+    }
+}
+
+fn too_large(what: What, limit: usize) -> String {
+    let (what, advice) = match what {
+        What::Request => ("arguments are", "send less"),
+        What::Response => ("result is", "return less"),
+    };
+    match limit {
+        0 => format!("the {what} larger than allowed: {advice}, or raise the limit"),
+        _ => format!(
+            "the {what} larger than the {limit} bytes allowed: {advice}, or raise the limit"
+        ),
+    }
+}
+
+fn difference(ours: &str, theirs: &str) -> String {
+    match theirs {
+        "" => "not the same on the other side, whose log has both shapes".into(),
+        _ => format!("{ours} here and {theirs} on the other side"),
+    }
+}

@@ -1,0 +1,153 @@
+//! The slot: where a caller and the connection's task meet.
+//!
+//! Whoever comes first decides how a call ends, under one lock: a caller that gave up before the
+//! request was complete can rely on it that the call never runs. Knows nothing about streams.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use super::{
+    DisconnectReason,
+    error::{InvokeError, Stage},
+};
+use crate::wire::code::CallCode;
+
+/// Where a caller waits; the connection's task puts the result in.
+pub(crate) struct CallSlot {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    stage: Stage,
+    state: State,
+}
+
+enum State {
+    Waiting {
+        caller: Option<Waker>,
+        task: Option<Waker>,
+    },
+    Done(Result<Bytes, InvokeError>),
+    /// The result was taken out.
+    Over,
+    /// The caller went away; the code says why.
+    GivenUp(CallCode),
+}
+
+impl CallSlot {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                stage: Stage::Admit,
+                state: State::Waiting {
+                    caller: None,
+                    task: None,
+                },
+            }),
+        })
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.lock().stage
+    }
+
+    /// Notes how far the call has come; false if the caller has gone, and the call must stop here.
+    pub(super) fn enter(&self, stage: Stage) -> bool {
+        let mut inner = self.lock();
+        inner.stage = stage;
+        matches!(inner.state, State::Waiting { .. })
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.lock().state, State::Waiting { .. })
+    }
+
+    /// Puts the result in; what comes after the first is dropped.
+    pub(super) fn complete(&self, result: Result<Bytes, InvokeError>) {
+        let caller = {
+            let mut inner = self.lock();
+            let State::Waiting { caller, .. } = &mut inner.state else {
+                return;
+            };
+            let caller = caller.take();
+            inner.state = State::Done(result);
+            caller
+        };
+        if let Some(caller) = caller {
+            caller.wake();
+        }
+    }
+
+    pub(in crate::link) fn disconnected(&self, reason: DisconnectReason) {
+        self.complete(Err(InvokeError::Disconnected {
+            stage: self.stage(),
+            reason,
+        }));
+    }
+
+    /// The caller's side: takes the result out. After that it is pending for good.
+    pub(crate) fn poll_result(&self, cx: &Context<'_>) -> Poll<Result<Bytes, InvokeError>> {
+        let mut inner = self.lock();
+        match &mut inner.state {
+            State::Waiting { caller, .. } => {
+                match caller {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *caller = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            State::Over | State::GivenUp(_) => Poll::Pending,
+            State::Done(_) => match std::mem::replace(&mut inner.state, State::Over) {
+                State::Done(result) => Poll::Ready(result),
+                _ => unreachable!("it was just looked at"),
+            },
+        }
+    }
+
+    /// The caller waits no longer, and the task resets the stream. Gives how far the call had come;
+    /// nothing if it has its result already.
+    pub(crate) fn give_up(&self, code: CallCode) -> Option<Stage> {
+        let (stage, task) = {
+            let mut inner = self.lock();
+            let stage = inner.stage;
+            let State::Waiting { task, .. } = &mut inner.state else {
+                return None;
+            };
+            let task = task.take();
+            inner.state = State::GivenUp(code);
+            (stage, task)
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        Some(stage)
+    }
+
+    /// With what code the caller gave up, if it did.
+    pub(in crate::link) fn gave_up(&self) -> Option<CallCode> {
+        match self.lock().state {
+            State::GivenUp(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The task's side: waits until nobody waits for a result any more.
+    pub(super) fn abandoned(&self) -> impl Future<Output = ()> + '_ {
+        poll_fn(|cx| match &mut self.lock().state {
+            State::Waiting { task, .. } => {
+                *task = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            State::Done(_) | State::Over | State::GivenUp(_) => Poll::Ready(()),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,198 @@
+//! The rules of the source that no compiler checks: who may name whom, and how long a file gets.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// Every module, lowest first: its code may name the modules before it in this list, and these crates.
+const MODULES: &[(&str, &str)] = &[
+    // Vocabulary.
+    ("config", "thiserror"),
+    ("values", "mint serde thiserror"),
+    ("codec", "bincode serde thiserror"),
+    ("shape", "serde thiserror"),
+    ("remote", "serde thiserror"),
+    // Bytes.
+    ("wire", "bytes thiserror"),
+    // Meaning.
+    ("handler", "tracing"),
+    ("session", "bytes thiserror tracing"),
+    ("registry", "arc_swap thiserror tracing"),
+    ("inbox", ""),
+    // Plumbing.
+    (
+        "tls",
+        "quinn rcgen rustls thiserror time tracing webpki_roots",
+    ),
+    ("clock", "tokio"),
+    ("conditioner", "quinn thiserror tokio"),
+    ("network", "quinn socket2 tokio tracing"),
+    ("testing", "quinn tokio"),
+    ("link", "bytes futures_util quinn thiserror tokio tracing"),
+    ("fire", "thiserror tracing"),
+    ("invocation", "bytes tokio tracing"),
+    // The front door.
+    ("player", ""),
+    ("server", "bytes futures_util thiserror tokio tracing"),
+    ("client", "bytes thiserror tokio tracing"),
+];
+
+/// What a file names against the list, and why it may. One that is no longer needed fails the test.
+const EXCEPTIONS: &[&str] = &[
+    "inbox.rs tokio: waits with `Notify` and `oneshot`, which need no runtime",
+    "network/mod.rs testing: a network of tests has no threads of its own",
+    "player.rs server: a handler reaches the server through its player",
+    "server/mod.rs quinn: holds and closes the endpoint",
+    "server/accept.rs quinn: accepts connections",
+    "server/join.rs quinn: speaks the hello, before there is a link",
+    "client/connect.rs quinn: connects and speaks the hello, before there is a link",
+];
+
+/// Files that may be longer than the others, and why.
+const LONG: &[&str] = &[];
+
+#[test]
+fn modules_name_only_what_is_below_them() {
+    let crates = MODULES
+        .iter()
+        .flat_map(|(_, names)| names.split_whitespace());
+    let crates: BTreeSet<&str> = crates.collect();
+    let (mut wrong, mut used) = (Vec::new(), BTreeSet::new());
+    for (file, code) in sources() {
+        let module = file.split(['/', '.']).next().unwrap();
+        let Some(floor) = MODULES.iter().position(|(name, _)| *name == module) else {
+            assert_eq!(file, "lib.rs", "{file} is on no floor: add it to MODULES");
+            continue;
+        };
+        let below = MODULES[..=floor].iter().map(|(name, _)| *name);
+        let allowed: Vec<_> = below.chain(MODULES[floor].1.split_whitespace()).collect();
+        let mut named = modules_in(&code);
+        named.extend(crates.iter().filter(|name| is_used(name, &code)).copied());
+        named.retain(|name| !allowed.contains(name));
+        for name in named {
+            let arrow = format!("{file} {name}: ");
+            match EXCEPTIONS.iter().find(|line| line.starts_with(&arrow)) {
+                Some(exception) => _ = used.insert(*exception),
+                None => wrong.push(format!("{file} names {name}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these arrows point up: {wrong:#?}");
+    let unused = EXCEPTIONS.iter().filter(|line| !used.contains(*line));
+    assert_eq!(unused.collect::<Vec<_>>(), [&""; 0], "no longer needed");
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    for (file, text) in files() {
+        let is_excused = LONG
+            .iter()
+            .any(|line| line.starts_with(&format!("{file}: ")));
+        let lines = text.lines().count();
+        assert!(lines <= 600 || is_excused, "{file} has {lines} lines");
+        let says = is_test(&file) || text.starts_with("//! ");
+        assert!(says, "{file} does not say what it is for");
+    }
+}
+
+#[test]
+fn nothing_is_unwrapped_or_left_to_do() {
+    for (file, code) in sources() {
+        for word in [".unwrap()", "todo!", "unimplemented!", "dbg!"] {
+            assert!(!code.contains(word), "{file} has {word}");
+        }
+    }
+}
+
+#[test]
+fn documents_agree_with_the_source() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let manifest = read("Cargo.toml");
+    let (_, version) = manifest.split_once("rust-version = \"").unwrap();
+    let (version, _) = version.split_once('"').unwrap();
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let repeats = read(document).contains(version);
+        assert!(!repeats, "{document} repeats rust-version");
+    }
+    let map = read("ARCHITECTURE.md");
+    for (module, _) in MODULES {
+        let shown = map.contains(&format!("`{module}`"));
+        assert!(shown, "ARCHITECTURE.md does not show `{module}`");
+    }
+}
+
+/// The code of each file below `src/`: without comments, and without tests.
+fn sources() -> impl Iterator<Item = (String, String)> {
+    let sources = files().into_iter().filter(|(file, _)| !is_test(file));
+    sources.map(|(file, text)| {
+        let end = text.rfind("mod tests {").unwrap_or(text.len());
+        let lines = text[..end].lines();
+        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+        (file, code.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// The names behind `crate::`, of which `use crate::{a::b, c}` has several.
+fn modules_in(code: &str) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for (at, prefix) in code.match_indices("crate::") {
+        let path = &code[at + prefix.len()..];
+        let (mut depth, mut begins) = (0, true);
+        for (at, c) in path.char_indices() {
+            match c {
+                '{' => (depth, begins) = (depth + 1, depth == 0),
+                '}' => depth -= 1,
+                ',' => begins = depth == 1,
+                c if c.is_whitespace() => {}
+                _ if begins => {
+                    names.extend(path[at..].split(|c: char| !is_ident(c)).next());
+                    begins = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    names
+}
+
+/// Whether the crate `name` begins a path.
+fn is_used(name: &str, code: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = &code[..at];
+        let begins = !before.ends_with(|c| is_ident(c) || c == ':');
+        // In `use std::{time::..}` it is not the crate of that name.
+        begins && (name != "time" || before.ends_with("use "))
+    })
+}
+
+fn is_ident(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn is_test(file: &str) -> bool {
+    file.ends_with("tests.rs") || file.contains("/tests/")
+}
+
+/// All files below `src/`, by their paths in it.
+fn files() -> Vec<(String, String)> {
+    let source = root().join("src");
+    let (mut folders, mut files) = (vec![source.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.strip_prefix(&source).expect("it is below src");
+            let file = file.to_string_lossy().replace('\\', "/");
+            files.push((file, fs::read_to_string(path).expect("it is text")));
+        }
+    }
+    files
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
