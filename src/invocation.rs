@@ -14,10 +14,9 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    clock,
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
-    handler::guarded,
+    handler::{self, guarded},
     link::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
@@ -159,11 +158,12 @@ impl<R: Payload> Invocation<R> {
     }
 
     async fn run(self) -> Result<R, InvokeError> {
-        let began = clock::now();
+        let network = self.network.clone();
+        let began = network.now();
         let name = self.name;
         self.resolve(began)
             .await
-            .map_err(|error| error.about(name, clock::since(began)))
+            .map_err(|error| error.about(name, network.now().duration_since(began)))
     }
 
     async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
@@ -181,10 +181,6 @@ impl<R: Payload> Invocation<R> {
             slot: slot.clone(),
         };
         let link = call.link;
-        let gone = |stage| {
-            link.parting()
-                .map(|reason| InvokeError::Disconnected { stage, reason })
-        };
         if let Err(error) = link.submit(outgoing, call.announce) {
             return Err(match error {
                 SubmitError::Full => InvokeError::Busy {
@@ -198,31 +194,34 @@ impl<R: Payload> Invocation<R> {
             });
         }
         // Gives the call up when it is dropped, and does nothing once there is a result.
-        let giving_up = GiveUp(slot.clone());
+        let waiting = Waiting { slot, link };
         // Kept by the network's timer, not by the runtime that awaits, if any.
         let sleep = self.network.sleep_until(deadline);
         let mut sleep = pin!(sleep);
         let body = poll_fn(|cx| {
             loop {
-                if let Poll::Ready(result) = slot.poll_result(cx) {
+                if let Poll::Ready(result) = waiting.slot.poll_result(cx) {
                     return Poll::Ready(result);
                 }
                 if sleep.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 // Nothing to give up: the result came at the last moment.
-                let Some(stage) = slot.give_up(CallCode::CALLER_DEADLINE) else {
+                let Some(stage) = waiting.give_up(CallCode::CALLER_DEADLINE) else {
                     continue;
                 };
-                return Poll::Ready(Err(gone(stage).unwrap_or_else(|| InvokeError::Timeout {
-                    stage,
-                    elapsed: clock::since(began),
-                })));
+                return Poll::Ready(Err(match waiting.link.parting() {
+                    Some(reason) => InvokeError::Disconnected { stage, reason },
+                    None => InvokeError::Timeout {
+                        stage,
+                        elapsed: self.network.now().duration_since(began),
+                    },
+                }));
             }
         })
         .await?;
-        drop(giving_up);
-        codec::decode(&body).map_err(|error| {
+        drop(waiting);
+        handler::arguments(&body).map_err(|error| {
             tracing::debug!(%error, "a result does not decode");
             InvokeError::Decode {
                 what: What::Response,
@@ -249,11 +248,26 @@ impl<R> fmt::Debug for Invocation<R> {
     }
 }
 
-struct GiveUp(Arc<CallSlot>);
+/// A caller that waits.
+struct Waiting {
+    slot: Arc<CallSlot>,
+    link: Arc<Link>,
+}
 
-impl Drop for GiveUp {
+impl Waiting {
+    /// Waits no longer. Gives how far the call had come; nothing if it has its result already.
+    fn give_up(&self, code: CallCode) -> Option<Stage> {
+        let stage = self.slot.give_up(code)?;
+        if stage == Stage::Admit {
+            self.link.withdraw(&self.slot);
+        }
+        Some(stage)
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.give_up(CallCode::CANCELLED);
+        self.give_up(CallCode::CANCELLED);
     }
 }
 

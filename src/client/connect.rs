@@ -55,6 +55,9 @@ pub(super) async fn run(
     }
     let at = place.network.assign();
     let runtime = place.network.runtime(at).clone();
+    let network = place.network.clone();
+    // The network thread keeps the time, unless a handler of somebody else blocks it.
+    let patience = network.sleep_until(network.now() + wiring.timeouts.join + BLOCKED);
     let (send, receive) = oneshot::channel();
     runtime.spawn(async move {
         let mut send = send;
@@ -70,9 +73,12 @@ pub(super) async fn run(
             Err(error) => _ = send.send(Err(error)),
         }
     });
-    receive.await.unwrap_or(Err(ConnectError::Lost {
-        reason: lost("the network thread stopped"),
-    }))
+    tokio::select! {
+        joined = receive => joined.unwrap_or(Err(ConnectError::Lost {
+            reason: lost("the network thread stopped"),
+        })),
+        () = patience => Err(ConnectError::JoinTimeout),
+    }
 }
 
 async fn join(
@@ -480,5 +486,7 @@ impl From<Refused> for ConnectError {
     }
 }
 
+/// By how much a network thread that is not blocked is never late.
+const BLOCKED: Duration = Duration::from_millis(500);
 /// The TLS alert `no_application_protocol`, as QUIC carries it.
 const NO_APPLICATION_PROTOCOL: u64 = 0x178;

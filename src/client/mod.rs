@@ -16,7 +16,6 @@ use std::{
 
 pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
-    clock,
     inbox::Context,
     invocation::{block_on, may_not_block},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
@@ -141,7 +140,8 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn wait_for_remote(&self, remote: &dyn Remote) -> Result<(), WaitError> {
-        let warning = self.inner.network.sleep_until(clock::now() + WAIT_WARNING);
+        let network = &self.inner.network;
+        let warning = network.sleep_until(network.now() + WAIT_WARNING);
         let mut warning = pin!(warning);
         let mut ready = pin!(self.remote_ready(remote));
         tokio::select! {
@@ -169,10 +169,8 @@ impl Client {
         remote: &dyn Remote,
         timeout: Duration,
     ) -> Result<(), WaitError> {
-        let patience = self
-            .inner
-            .network
-            .sleep_until(clock::now() + timeout.min(LONGEST_WAIT));
+        let network = &self.inner.network;
+        let patience = network.sleep_until(network.now() + timeout.min(LONGEST_WAIT));
         tokio::select! {
             biased;
             result = self.wait_for_remote(remote) => result,

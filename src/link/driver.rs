@@ -48,8 +48,18 @@ pub(crate) struct Driver<C> {
     /// Our unordered events among `work`.
     events: usize,
     ping: Interval,
+    silence: Silence,
     phase: Phase,
     notices: Vec<Notice>,
+}
+
+/// How long nothing has been heard.
+#[derive(Default)]
+struct Silence {
+    /// Packets that had arrived at the last ping.
+    seen: u64,
+    /// Pings since then without another one.
+    pings: u32,
 }
 
 /// Which of the task's pieces of work came to its end.
@@ -92,6 +102,7 @@ impl<C: HandlerContext> Driver<C> {
             calls: 0,
             events: 0,
             ping,
+            silence: Silence::default(),
             phase: Phase::Running,
             notices: Vec::new(),
         }
@@ -175,6 +186,9 @@ impl<C: HandlerContext> Driver<C> {
                     self.link.run();
                     self.work(cx);
                     while self.ping.poll_tick(cx).is_ready() {
+                        if self.is_silent() {
+                            return Poll::Ready(self.give_up_on_quic());
+                        }
                         self.link.ping();
                     }
                     if let Poll::Ready(reason) = self.send(cx, more) {
@@ -363,6 +377,28 @@ impl<C: HandlerContext> Driver<C> {
         self.connection
             .close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
         DisconnectReason::Violation { code }
+    }
+
+    /// Whether nothing at all has arrived for so long that QUIC should have ended the connection itself.
+    fn is_silent(&mut self) -> bool {
+        let received = self.connection.stats().udp_rx.datagrams;
+        let Silence { seen, pings } = &mut self.silence;
+        *pings = if *seen == received { *pings + 1 } else { 0 };
+        *seen = received;
+        // Counted, not timed: after a pause of the whole thread, what has arrived is still to be read.
+        PING * *pings > self.wiring.timeouts.idle * 2
+    }
+
+    /// QUIC's timers live in a task of quinn's, which stops at the first error of the socket without
+    /// telling anybody.
+    fn give_up_on_quic(&self) -> DisconnectReason {
+        tracing::warn!(
+            player = self.link.id,
+            "the transport of a connection has stopped: closing it"
+        );
+        self.connection
+            .close(VarInt::from_u32(CloseCode::INTERNAL.as_u32()), b"");
+        DisconnectReason::TimedOut
     }
 
     fn lost(&self, error: quinn::ConnectionError) -> DisconnectReason {

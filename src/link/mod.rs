@@ -11,6 +11,7 @@ mod outbound;
 mod passed;
 pub(crate) mod reason;
 mod serve;
+mod stats;
 mod stream;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures_util::task::AtomicWaker;
@@ -30,8 +31,9 @@ use tokio::{
 };
 
 pub(crate) use self::serve::run_event_handler;
+pub use self::stats::LinkStats;
 use self::{
-    call::OutgoingCall,
+    call::{CallSlot, OutgoingCall},
     hub::{Broadcast, Hub},
     passed::Passed,
     reason::DisconnectReason,
@@ -250,10 +252,6 @@ impl Link {
                 })));
             }
             if state.calls.len() >= state.calls_limit {
-                // Those whose callers have gone take no place.
-                state.calls.retain(|call| call.slot.gave_up().is_none());
-            }
-            if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
             state.outbox.announce(call.id, announce);
@@ -263,6 +261,20 @@ impl Link {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
+    pub(crate) fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+        let (call, ending) = {
+            let mut state = self.lock();
+            let calls = &mut state.calls;
+            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
+            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
+        };
+        // An ending connection waits for the line to be empty.
+        if call.is_some() && ending {
+            self.wake();
+        }
     }
 
     /// Counts the barrier of a reply that leaves now, with everything accepted before it.
@@ -520,33 +532,6 @@ impl Link {
         self.connection.remote_address()
     }
 
-    pub(crate) fn stats(&self) -> LinkStats {
-        let (queued_bytes, queued_calls) = {
-            let state = self.lock();
-            (
-                state.outbox.bytes() + state.outbox.unreliable_bytes(),
-                state.calls.len(),
-            )
-        };
-        let quic = self.connection.stats();
-        let data_ping = match self.data_ping.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        };
-        LinkStats {
-            network_ping: quic.path.rtt,
-            data_ping,
-            sent_bytes: quic.udp_tx.bytes,
-            received_bytes: quic.udp_rx.bytes,
-            sent_packets: quic.path.sent_packets,
-            lost_packets: quic.path.lost_packets,
-            queued_bytes,
-            queued_calls,
-            serving_calls: self.serving.load(Ordering::Relaxed),
-            remotes: self.ledger.snapshot(),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -574,35 +559,6 @@ pub(crate) enum SubmitError {
     Full,
     Closed(DisconnectReason),
 }
-
-/// What is known about one connection at one moment.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct LinkStats {
-    /// The round trip of the transport, without queueing or handlers (R106).
-    pub network_ping: Duration,
-    /// The last round trip of a reliable message through the queues of both sides, measured every
-    /// five seconds; `None` before the first.
-    pub data_ping: Option<Duration>,
-    /// UDP bytes sent.
-    pub sent_bytes: u64,
-    /// UDP bytes received.
-    pub received_bytes: u64,
-    /// QUIC packets sent.
-    pub sent_packets: u64,
-    /// QUIC packets that were declared lost; late ones are among them.
-    pub lost_packets: u64,
-    /// Bytes accepted and not yet handed to QUIC.
-    pub queued_bytes: usize,
-    /// Calls to the peer that wait for their turn.
-    pub queued_calls: usize,
-    /// Calls of the peer under way.
-    pub serving_calls: usize,
-    /// The ledger: what became of the events of each remote.
-    pub remotes: Vec<RemoteStats>,
-}
-
-use crate::session::ledger::RemoteStats;
 
 const IDLE: u8 = 0;
 const SCHEDULED: u8 = 1;

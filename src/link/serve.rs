@@ -170,7 +170,7 @@ impl<C: HandlerContext> Serving<C> {
 
         let deadline = began + header.remaining.min(MAX_TIMEOUT);
         let verdict = {
-            let mut work = pin!(self.work(&header, body));
+            let mut work = pin!(self.work(&header, body, deadline));
             // Most handlers are done at once, and need neither a timer nor a look at the stream.
             match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
                 Poll::Ready(verdict) => verdict,
@@ -201,7 +201,7 @@ impl<C: HandlerContext> Serving<C> {
     }
 
     /// Everything between the request and the verdict; the caller bounds it.
-    async fn work(&self, header: &RequestHeader, body: Bytes) -> Verdict {
+    async fn work(&self, header: &RequestHeader, body: Bytes, deadline: Instant) -> Verdict {
         if let Some(barrier) = header.barrier {
             if check_barrier(&self.link, barrier).is_err() {
                 return Verdict::system(CallCode::REQUEST_MALFORMED);
@@ -237,7 +237,12 @@ impl<C: HandlerContext> Serving<C> {
                 return Verdict::system(code);
             }
         };
-        Verdict::of(self.run(&entry, handler, &body, permit).await)
+        let now = clock::now();
+        if now >= deadline {
+            // Its turn came together with its end: nobody waits for a result.
+            return Verdict::system(CallCode::CALLEE_DEADLINE);
+        }
+        Verdict::of(self.run(&entry, handler, &body, permit, now).await)
     }
 
     /// Waits until the function has a handler, which it may not have yet (R55).
@@ -295,6 +300,7 @@ impl<C: HandlerContext> Serving<C> {
         handler: FunctionHandler<C>,
         body: &[u8],
         permit: OwnedSemaphorePermit,
+        began: Instant,
     ) -> Result<Vec<u8>, CallFailure> {
         let most = match self.wiring.side {
             Side::Server => self.wiring.limits.payload_from_server,
@@ -305,7 +311,6 @@ impl<C: HandlerContext> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let began = clock::now();
         let answer = handler(&self.context, body, most);
         let mut future = match answer {
             Answer::Now(result) => {

@@ -147,6 +147,12 @@ impl Network {
         }
     }
 
+    /// The time that its deadlines are kept by, whatever clock the current runtime has.
+    pub(crate) fn now(&self) -> Instant {
+        let _entered = self.inner.timer.runtime.enter();
+        crate::clock::now()
+    }
+
     /// A sleep until `deadline` that depends neither on a network thread nor on the program.
     pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
         self.inner.pulse.keep();

@@ -27,6 +27,9 @@ pub(super) async fn run(server: Arc<ServerInner>) {
             }
         });
     }
+    if !server.stopping.load(Ordering::Acquire) {
+        tracing::error!("the server's socket is gone: nobody can join any more");
+    }
 }
 
 /// Lets a first packet through, asks its sender to prove its address, or turns it away.

@@ -69,6 +69,8 @@ struct Hosts {
 struct Inbox {
     packets: VecDeque<Packet>,
     receiver: Option<Waker>,
+    sends_fail: bool,
+    receives_fail: bool,
 }
 
 struct Packet {
@@ -112,6 +114,39 @@ impl SimNet {
             Some(conditioner) => Arc::new(ConditionedSocket::new(socket, conditioner.clone())),
             None => socket,
         })
+    }
+
+    /// Has every send of the socket at `address` fail from now on, as if the system had lost it.
+    ///
+    /// # Panics
+    ///
+    /// If nobody has that address.
+    #[doc(hidden)]
+    pub fn break_sends(&self, address: SocketAddr) {
+        self.break_socket(address, |inbox| inbox.sends_fail = true);
+    }
+
+    /// The same for what it receives.
+    ///
+    /// # Panics
+    ///
+    /// As [`break_sends`](Self::break_sends).
+    #[doc(hidden)]
+    pub fn break_receives(&self, address: SocketAddr) {
+        self.break_socket(address, |inbox| inbox.receives_fail = true);
+    }
+
+    fn break_socket(&self, address: SocketAddr, how: impl FnOnce(&mut Inbox)) {
+        let inbox = self.lock().inboxes.get(&address).cloned();
+        let inbox = inbox.expect("somebody has the address");
+        let receiver = {
+            let mut inbox = lock(&inbox);
+            how(&mut inbox);
+            inbox.receiver.take()
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
     }
 
     pub(crate) fn bind(&self, mut address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -185,6 +220,9 @@ impl AsyncUdpSocket for SimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if lock(&self.inbox).sends_fail {
+            return Err(io::Error::other("the socket is broken"));
+        }
         let Some(inbox) = self.net.lock().inboxes.get(&transmit.destination).cloned() else {
             return Ok(());
         };
@@ -193,7 +231,7 @@ impl AsyncUdpSocket for SimSocket {
             .unwrap_or(transmit.contents.len())
             .max(1);
         let receiver = {
-            let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inbox = lock(&inbox);
             for bytes in transmit.contents.chunks(segment) {
                 if inbox.packets.len() < MOST_PACKETS {
                     let (from, ecn, bytes) = (self.address, transmit.ecn, bytes.to_vec());
@@ -214,7 +252,10 @@ impl AsyncUdpSocket for SimSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbox = lock(&self.inbox);
+        if inbox.receives_fail {
+            return Poll::Ready(Err(io::Error::other("the socket is broken")));
+        }
         let mut count = 0;
         while count < bufs.len().min(meta.len())
             && let Some(packet) = inbox.packets.pop_front()
@@ -245,6 +286,10 @@ impl AsyncUdpSocket for SimSocket {
     fn may_fragment(&self) -> bool {
         false
     }
+}
+
+fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
+    inbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a host's receive buffer holds; more is lost, as it would be.

@@ -266,15 +266,15 @@
 //!
 //! QUIC drops what is in flight when a side closes. So whoever ends a connection on purpose:
 //!
-//! 1. sends what it still has, and ends its other lanes;
+//! 1. sends what it still has, ends its other lanes, and waits until all of it is acknowledged;
 //! 2. sends `Goodbye` as the last frame of its default lane (which it opens for this, if need be) and
 //!    ends that lane;
 //! 3. opens no more streams and sends no more datagrams; answers new requests with `DRAINING`;
 //! 4. waits for the peer to close, within a grace of its own choosing;
 //! 5. closes the connection with the same code, if the peer has not.
 //!
-//! Who receives `Goodbye` and the end of the default lane goes on reading what has arrived on other
-//! streams, then closes with the code of the `Goodbye`, without one of its own. If both say `Goodbye`,
+//! Who receives `Goodbye` and the end of the default lane reads what has arrived on other streams, which
+//! by the first step is all there is, then closes with the code of the `Goodbye`, without one of its own. If both say `Goodbye`,
 //! each does this. Nothing follows `Goodbye` on the lane, and the default lane does not end without it.
 //!
 //! A refusal is ended likewise: the server sends `Refused`, ends the hello stream, and waits up to 1 s

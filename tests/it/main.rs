@@ -10,6 +10,7 @@ mod handlers;
 mod inbox;
 mod invoking;
 mod joining;
+mod lanes;
 mod leaving;
 mod ledger;
 mod ordering;
