@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use quinn::Incoming;
 
-use super::{Counted, ServerInner, join};
+use super::{Counted, FromAddress, ServerInner, join};
 
 /// Takes connections until the endpoint is closed; one task, on the endpoint's thread.
 pub(super) async fn run(server: Arc<ServerInner>) {
@@ -68,7 +68,7 @@ fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Pl
 pub(super) struct Places {
     pub(super) joining: Counted,
     /// There if the address is proven already.
-    pub(super) address: Option<Counted>,
+    pub(super) address: Option<FromAddress>,
 }
 
 /// How many times the budget of handshakes those may take that have proven their address.

@@ -260,7 +260,7 @@ impl ServerBuilder {
             }),
             players: Mutex::default(),
             departures: Notify::new(),
-            addresses: Mutex::default(),
+            addresses: Arc::default(),
             joining: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             last_player: AtomicU64::new(0),

@@ -177,7 +177,7 @@ pub(super) async fn serve(
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
     let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
-    let Some(_address) = address else {
+    let Some(address) = address else {
         return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
     };
     if connection
@@ -217,8 +217,17 @@ pub(super) async fn serve(
         return refuse(&connection, send, full).await;
     };
     drop(joining);
-    play(server, connection, hub, send, hello, admission, deadline).await;
+    let program = server.wiring.program.clone();
+    let link = play(server, connection, hub, send, hello, admission, deadline).await;
     drop(seat);
+    // Handlers that still run count against the address: whoever leaves and comes back would have as
+    // many again each time.
+    if let Some(running) = link.and_then(|link| link.handlers()) {
+        program.spawn(async move {
+            running.done().await;
+            drop(address);
+        });
+    }
 }
 
 async fn hello(
@@ -291,7 +300,7 @@ async fn play(
     hello: Hello,
     admission: Admission,
     deadline: Instant,
-) {
+) -> Option<Arc<Link>> {
     let wiring = &server.wiring;
     let limits = &wiring.limits;
     let id = server.next_player();
@@ -331,7 +340,8 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            return refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            return None;
         }
     };
     network::open_window(&connection, limits);
@@ -357,8 +367,9 @@ async fn play(
         Ok(Err(_)) => {}
         Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
     }
-    let driver = Driver::new(wiring.clone(), player, link);
+    let driver = Driver::new(wiring.clone(), player, link.clone());
     present.leave(driver.run().await);
+    Some(link)
 }
 
 /// A player among the others, who leaves exactly once, also when the connection's task is dropped.

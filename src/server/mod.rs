@@ -94,7 +94,7 @@ pub(crate) struct ServerInner {
     players: Mutex<BTreeMap<u64, Player>>,
     /// Notified when a player has left.
     departures: Notify,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Arc<Addresses>,
     /// Handshakes and joins under way.
     joining: AtomicUsize,
     /// Places taken, by players and by those about to be.
@@ -341,28 +341,21 @@ impl ServerInner {
 
     /// Whether there are as many connections from `address` as may be.
     fn is_crowded(&self, address: IpAddr) -> bool {
-        let addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let here = addresses.get(&address).copied().unwrap_or(0);
+        let here = self.addresses.lock().get(&address).copied().unwrap_or(0);
         here >= self.wiring.limits.connections_per_address
     }
 
     /// Counts a connection from `address`, unless there are too many.
-    fn count_address(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn count_address(&self, address: IpAddr) -> Option<FromAddress> {
+        let mut addresses = self.addresses.lock();
         let count = addresses.entry(address).or_insert(0);
         if *count >= self.wiring.limits.connections_per_address {
             return None;
         }
         *count += 1;
-        Some(Counted {
-            server: self.clone(),
-            what: What::Address(address),
+        Some(FromAddress {
+            address,
+            addresses: self.addresses.clone(),
         })
     }
 
@@ -418,7 +411,6 @@ struct Counted {
 enum What {
     Joining,
     Seat,
-    Address(IpAddr),
 }
 
 impl Drop for Counted {
@@ -426,15 +418,33 @@ impl Drop for Counted {
         match self.what {
             What::Joining => _ = self.server.joining.fetch_sub(1, Ordering::AcqRel),
             What::Seat => _ = self.server.seats.fetch_sub(1, Ordering::AcqRel),
-            What::Address(address) => {
-                let addresses = &self.server.addresses;
-                let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(count) = addresses.get_mut(&address) {
-                    *count -= 1;
-                    if *count == 0 {
-                        addresses.remove(&address);
-                    }
-                }
+        }
+    }
+}
+
+/// How many connections there are from each address.
+#[derive(Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+impl Addresses {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection counted against its address, until this is dropped.
+struct FromAddress {
+    address: IpAddr,
+    addresses: Arc<Addresses>,
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut addresses = self.addresses.lock();
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
             }
         }
     }
