@@ -268,6 +268,7 @@ impl ServerBuilder {
             seats: AtomicUsize::new(0),
             last_player: AtomicU64::new(0),
             next_thread: AtomicUsize::new(0),
+            broadcasting: Mutex::default(),
             stopping: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             hubs,
