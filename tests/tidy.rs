@@ -146,8 +146,9 @@ fn every_number_that_is_cited_has_its_line() {
 
 #[test]
 fn citations_are_found() {
-    let cited =
-        cited_in("Design 2.1, 6: R30-R32 (H5), D1. Not R, RFC9000, U+D800, 0xR1 or a design.");
+    let cited = cited_in(
+        "Design 2.1, 6: 64 KiB, R30-R32 (H5), D1. Not R, RFC9000, U+D800, 0xR1 or a design.",
+    );
     let expected = ["D1", "Design 2.1", "Design 6", "H5", "R30", "R31", "R32"];
     assert_eq!(cited.iter().collect::<Vec<_>>(), expected);
 }
@@ -157,8 +158,8 @@ fn citations_are_found() {
 fn cited_in(comment: &str) -> BTreeSet<String> {
     let mut cited = BTreeSet::new();
     let (mut of_design, mut last) = (false, None);
-    for word in comment.split(|c: char| c.is_whitespace() || ",;:()[]`/".contains(c)) {
-        let word = word.trim_end_matches(['.', '?', '!']);
+    for word in comment.split(|c: char| c.is_whitespace() || ",;()[]`/".contains(c)) {
+        let (ends, word) = (word.ends_with(':'), word.trim_end_matches(['.', ':', '?']));
         if word.is_empty() || word == "and" {
             continue;
         }
@@ -169,6 +170,7 @@ fn cited_in(comment: &str) -> BTreeSet<String> {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if of_design && word.split('.').all(is_number) {
             cited.insert(format!("Design {word}"));
+            of_design = !ends;
             continue;
         }
         of_design = false;
