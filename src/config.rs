@@ -2,7 +2,7 @@
 //!
 //! Knows nothing about where they are enforced.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How often something may happen: a token bucket of `burst` tokens, refilled at `per_second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64).
     pub connections_per_address: usize,
-    /// Protocol-level offences, such as events over budget or payloads that do not decode, that a
+    /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).
     pub offences_per_minute: u32,
 }
@@ -194,114 +194,327 @@ pub struct ConfigError {
 
 /// Refuses values under which a call could hang, a budget would be none, or memory has no bound.
 pub(crate) fn check(limits: &Limits, timeouts: &Timeouts) -> Result<(), ConfigError> {
-    let positive: [(&'static str, usize); 13] = [
-        ("max_players", limits.max_players),
-        ("events.burst", limits.events.burst as usize),
+    check_limits(limits)?;
+    check_timeouts(timeouts)
+}
+
+fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
+    const ONE: &str = "at least 1";
+    const BYTES: &str = "1 to 1 GiB";
+    let rates = [
+        ("events.per_second", limits.events.per_second),
+        ("events.burst", limits.events.burst),
         (
-            "unreliable_events.burst",
-            limits.unreliable_events.burst as usize,
+            "unreliable_events.per_second",
+            limits.unreliable_events.per_second,
         ),
-        ("calls_running", limits.calls_running),
-        ("calls_in_flight", limits.calls_in_flight),
-        ("payload_from_client", limits.payload_from_client),
-        ("payload_from_server", limits.payload_from_server),
-        ("outbox_bytes", limits.outbox_bytes),
-        ("broadcast_bytes", limits.broadcast_bytes),
-        ("handshakes", limits.handshakes),
-        ("connections_per_address", limits.connections_per_address),
-        ("offences_per_minute", limits.offences_per_minute as usize),
-        ("calls_waiting", limits.calls_waiting),
+        ("unreliable_events.burst", limits.unreliable_events.burst),
+        ("offences_per_minute", limits.offences_per_minute),
     ];
-    for (field, value) in positive {
-        if value == 0 {
-            return Err(ConfigError {
-                field,
-                given: "0".into(),
-                allowed: "at least 1",
-            });
-        }
+    for (field, value) in rates {
+        within(field, value, 1, u32::MAX, ONE)?;
     }
-    let refuse = |field, given: String, allowed| {
-        Err(ConfigError {
-            field,
-            given,
-            allowed,
-        })
-    };
+    let (from_client, from_server) = (limits.payload_from_client, limits.payload_from_server);
+    let counts = [
+        (
+            "max_players",
+            limits.max_players,
+            1,
+            1_000_000,
+            "1 to 1,000,000",
+        ),
+        (
+            "calls_running",
+            limits.calls_running,
+            1,
+            MAX_CALLS,
+            "1 to 64",
+        ),
+        (
+            "calls_in_flight",
+            limits.calls_in_flight,
+            1,
+            MAX_CALLS,
+            "1 to 64",
+        ),
+        (
+            "calls_waiting",
+            limits.calls_waiting,
+            1,
+            65_536,
+            "1 to 65,536",
+        ),
+        (
+            "payload_from_client",
+            from_client,
+            1,
+            MAX_PAYLOAD,
+            "1 to 16 MiB",
+        ),
+        (
+            "payload_from_server",
+            from_server,
+            1,
+            MAX_PAYLOAD,
+            "1 to 16 MiB",
+        ),
+        // What they may take is bounded by `held_bytes`.
+        ("early_events", limits.early_events, 1, usize::MAX, ONE),
+        (
+            "held_bytes",
+            limits.held_bytes,
+            1024,
+            MAX_BYTES,
+            "1 KiB to 1 GiB",
+        ),
+        ("outbox_bytes", limits.outbox_bytes, 1, MAX_BYTES, BYTES),
+        // The largest event has to fit, with others around it.
+        (
+            "unreliable_outbox_bytes",
+            limits.unreliable_outbox_bytes,
+            2048,
+            MAX_BYTES,
+            "2 KiB to 1 GiB",
+        ),
+        (
+            "broadcast_bytes",
+            limits.broadcast_bytes,
+            1,
+            MAX_BYTES,
+            BYTES,
+        ),
+        ("handshakes", limits.handshakes, 1, 65_536, "1 to 65,536"),
+        (
+            "connections_per_address",
+            limits.connections_per_address,
+            1,
+            usize::MAX,
+            ONE,
+        ),
+    ];
+    for (field, value, least, most, allowed) in counts {
+        within(field, value, least, most, allowed)?;
+    }
     // 7/8 of the streams that each side may open must cover these, see the wire specification.
-    if limits.calls_running + limits.calls_queued > 64 {
-        let sum = limits.calls_running + limits.calls_queued;
-        return refuse(
-            "calls_running + calls_queued",
-            sum.to_string(),
-            "at most 64 together",
-        );
+    let calls = limits.calls_running.saturating_add(limits.calls_queued);
+    within(
+        "calls_running + calls_queued",
+        calls,
+        1,
+        MAX_CALLS,
+        "at most 64 together",
+    )
+}
+
+fn check_timeouts(timeouts: &Timeouts) -> Result<(), ConfigError> {
+    const CALLS: &str = "1 ms to 60 s";
+    const LINKS: &str = "1 ms to 600 s";
+    let (least, long) = (Duration::from_millis(1), Duration::from_secs(600));
+    for (field, value, most, allowed) in [
+        ("join", timeouts.join, MAX_TIMEOUT, CALLS),
+        ("idle", timeouts.idle, long, LINKS),
+        ("keep_alive", timeouts.keep_alive, long, LINKS),
+        ("call", timeouts.call, MAX_TIMEOUT, CALLS),
+        ("call_max", timeouts.call_max, MAX_TIMEOUT, CALLS),
+        ("request_read", timeouts.request_read, MAX_TIMEOUT, CALLS),
+        ("reply_write", timeouts.reply_write, MAX_TIMEOUT, CALLS),
+        ("leave", timeouts.leave, MAX_TIMEOUT, CALLS),
+    ] {
+        within(field, value, least, most, allowed)?;
     }
-    if limits.calls_in_flight > 64 {
-        let given = limits.calls_in_flight.to_string();
-        return refuse("calls_in_flight", given, "1 to 64");
-    }
-    if limits.unreliable_outbox_bytes < 2048 {
-        let given = limits.unreliable_outbox_bytes.to_string();
-        return refuse("unreliable_outbox_bytes", given, "at least 2048");
-    }
-    if limits.payload_from_client > MAX_PAYLOAD || limits.payload_from_server > MAX_PAYLOAD {
-        let given = limits
-            .payload_from_client
-            .max(limits.payload_from_server)
-            .to_string();
-        return refuse(
-            "payload_from_client / payload_from_server",
-            given,
-            "at most 16 MiB",
-        );
-    }
-    let within: [(&'static str, Duration, Duration, &'static str); 8] = [
-        ("join", timeouts.join, MAX_TIMEOUT, "1 ms to 60 s"),
-        (
-            "idle",
-            timeouts.idle,
-            Duration::from_secs(600),
-            "1 ms to 600 s",
-        ),
-        (
-            "keep_alive",
-            timeouts.keep_alive,
-            Duration::from_secs(600),
-            "1 ms to 600 s",
-        ),
-        ("call", timeouts.call, MAX_TIMEOUT, "1 ms to 60 s"),
-        ("call_max", timeouts.call_max, MAX_TIMEOUT, "1 ms to 60 s"),
-        (
-            "request_read",
-            timeouts.request_read,
-            MAX_TIMEOUT,
-            "1 ms to 60 s",
-        ),
-        (
-            "reply_write",
-            timeouts.reply_write,
-            MAX_TIMEOUT,
-            "1 ms to 60 s",
-        ),
-        ("leave", timeouts.leave, MAX_TIMEOUT, "1 ms to 60 s"),
-    ];
-    for (field, value, most, allowed) in within {
-        if value < Duration::from_millis(1) || value > most {
-            return refuse(field, format!("{value:?}"), allowed);
-        }
-    }
+    // Else whoever has nothing to say is given up, or waits longer than anybody may.
     if timeouts.keep_alive >= timeouts.idle {
-        let given = format!("{:?}", timeouts.keep_alive);
-        return refuse("keep_alive", given, "less than idle");
+        return Err(refused("keep_alive", timeouts.keep_alive, "less than idle"));
     }
     if timeouts.call > timeouts.call_max {
-        return refuse("call", format!("{:?}", timeouts.call), "at most call_max");
+        return Err(refused("call", timeouts.call, "at most call_max"));
     }
     Ok(())
+}
+
+fn within<T: PartialOrd + fmt::Debug>(
+    field: &'static str,
+    value: T,
+    least: T,
+    most: T,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    match value < least || value > most {
+        true => Err(refused(field, value, allowed)),
+        false => Ok(()),
+    }
+}
+
+fn refused(field: &'static str, given: impl fmt::Debug, allowed: &'static str) -> ConfigError {
+    ConfigError {
+        field,
+        given: format!("{given:?}"),
+        allowed,
+    }
 }
 
 /// No call waits longer than this, whatever it asks for.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// Above this a remote is the wrong tool; it bounds what one frame can make a receiver hold.
 const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+/// Calls of one peer under way; more would not fit the streams that it may open.
+const MAX_CALLS: usize = 64;
+/// More is no bound, and sums of it must not overflow.
+const MAX_BYTES: usize = 1024 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = (&'static str, fn(&mut Limits), fn(&mut Timeouts));
+
+    /// Checks the defaults with one change.
+    fn refusal((_, limit, timeout): &Change) -> Result<(), ConfigError> {
+        let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+        limit(&mut limits);
+        timeout(&mut timeouts);
+        check(&limits, &timeouts)
+    }
+
+    macro_rules! changes {
+        ($($name:literal: $value:expr => limits.$($field:ident).+ $(,)?;)*) => {
+            [$(($name, |limits: &mut Limits| limits.$($field).+ = $value, |_: &mut Timeouts| ())),*]
+        };
+        ($($name:literal: $value:expr => timeouts.$field:ident;)*) => {
+            [$(($name, |_: &mut Limits| (), |timeouts: &mut Timeouts| timeouts.$field = $value)),*]
+        };
+    }
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        assert_eq!(check(&Limits::default(), &Timeouts::default()), Ok(()));
+        assert_eq!(check(&Limits::default(), &Timeouts::server()), Ok(()));
+    }
+
+    #[test]
+    fn no_budget_may_be_none() {
+        let none: [Change; 18] = changes! {
+            "max_players": 0 => limits.max_players;
+            "events.per_second": 0 => limits.events.per_second;
+            "events.burst": 0 => limits.events.burst;
+            "unreliable_events.per_second": 0 => limits.unreliable_events.per_second;
+            "unreliable_events.burst": 0 => limits.unreliable_events.burst;
+            "calls_running": 0 => limits.calls_running;
+            "calls_in_flight": 0 => limits.calls_in_flight;
+            "calls_waiting": 0 => limits.calls_waiting;
+            "payload_from_client": 0 => limits.payload_from_client;
+            "payload_from_server": 0 => limits.payload_from_server;
+            "early_events": 0 => limits.early_events;
+            "held_bytes": 1023 => limits.held_bytes;
+            "outbox_bytes": 0 => limits.outbox_bytes;
+            "unreliable_outbox_bytes": 2047 => limits.unreliable_outbox_bytes;
+            "broadcast_bytes": 0 => limits.broadcast_bytes;
+            "handshakes": 0 => limits.handshakes;
+            "connections_per_address": 0 => limits.connections_per_address;
+            "offences_per_minute": 0 => limits.offences_per_minute;
+        };
+        for change in none {
+            let error = refusal(&change).expect_err(change.0);
+            assert_eq!(error.field, change.0);
+            assert!(
+                error.allowed.contains("at least 1") || error.allowed.contains(" to "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_bound_may_be_none() {
+        let none: [Change; 13] = changes! {
+            "max_players": usize::MAX => limits.max_players;
+            "calls_running": 65 => limits.calls_running;
+            "calls_running + calls_queued": 49 => limits.calls_queued;
+            "calls_running + calls_queued": usize::MAX => limits.calls_queued;
+            "calls_in_flight": 65 => limits.calls_in_flight;
+            "calls_waiting": usize::MAX => limits.calls_waiting;
+            "payload_from_client": MAX_PAYLOAD + 1 => limits.payload_from_client;
+            "payload_from_server": MAX_PAYLOAD + 1 => limits.payload_from_server;
+            "held_bytes": usize::MAX => limits.held_bytes;
+            "outbox_bytes": usize::MAX => limits.outbox_bytes;
+            "unreliable_outbox_bytes": usize::MAX => limits.unreliable_outbox_bytes;
+            "broadcast_bytes": usize::MAX => limits.broadcast_bytes;
+            "handshakes": usize::MAX => limits.handshakes;
+        };
+        for change in none {
+            let error = refusal(&change).expect_err(change.0);
+            assert_eq!(error.field, change.0);
+        }
+    }
+
+    #[test]
+    fn nothing_takes_no_time_and_nothing_takes_for_ever() {
+        let never: [Change; 8] = changes! {
+            "join": Duration::ZERO => timeouts.join;
+            "idle": Duration::ZERO => timeouts.idle;
+            "keep_alive": Duration::ZERO => timeouts.keep_alive;
+            "call": Duration::ZERO => timeouts.call;
+            "call_max": Duration::ZERO => timeouts.call_max;
+            "request_read": Duration::ZERO => timeouts.request_read;
+            "reply_write": Duration::ZERO => timeouts.reply_write;
+            "leave": Duration::ZERO => timeouts.leave;
+        };
+        let for_ever: [Change; 8] = changes! {
+            "join": Duration::MAX => timeouts.join;
+            "idle": Duration::MAX => timeouts.idle;
+            "keep_alive": Duration::MAX => timeouts.keep_alive;
+            "call": Duration::MAX => timeouts.call;
+            "call_max": Duration::MAX => timeouts.call_max;
+            "request_read": Duration::MAX => timeouts.request_read;
+            "reply_write": Duration::MAX => timeouts.reply_write;
+            "leave": Duration::MAX => timeouts.leave;
+        };
+        for change in never.into_iter().chain(for_ever) {
+            let error = refusal(&change).expect_err(change.0);
+            assert_eq!(error.field, change.0);
+            assert!(error.allowed.starts_with("1 ms to "), "{error}");
+        }
+    }
+
+    #[test]
+    fn timeouts_fit_each_other() {
+        let mut timeouts = Timeouts::default();
+        timeouts.keep_alive = timeouts.idle;
+        let error = check(&Limits::default(), &timeouts).unwrap_err();
+        assert_eq!(
+            (error.field, error.allowed),
+            ("keep_alive", "less than idle")
+        );
+        let mut timeouts = Timeouts::default();
+        timeouts.call_max = Duration::from_secs(9);
+        let error = check(&Limits::default(), &timeouts).unwrap_err();
+        assert_eq!((error.field, error.allowed), ("call", "at most call_max"));
+        assert_eq!(
+            error.to_string(),
+            "call is 10s, which breaks a guarantee: choose at most call_max"
+        );
+    }
+
+    #[test]
+    fn the_ends_of_every_range_are_allowed() {
+        let mut limits = Limits::default();
+        limits.max_players = 1;
+        limits.events = Rate::per_second(1);
+        limits.calls_running = 1;
+        limits.calls_queued = 63;
+        limits.calls_in_flight = 64;
+        limits.payload_from_client = 1;
+        limits.payload_from_server = MAX_PAYLOAD;
+        limits.early_events = usize::MAX;
+        limits.held_bytes = 1024;
+        limits.outbox_bytes = MAX_BYTES;
+        limits.unreliable_outbox_bytes = 2048;
+        limits.connections_per_address = usize::MAX;
+        limits.offences_per_minute = u32::MAX;
+        let mut timeouts = Timeouts::default();
+        timeouts.join = Duration::from_millis(1);
+        timeouts.idle = Duration::from_secs(600);
+        timeouts.call = MAX_TIMEOUT;
+        timeouts.call_max = MAX_TIMEOUT;
+        assert_eq!(check(&limits, &timeouts), Ok(()));
+    }
+}

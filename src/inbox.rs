@@ -15,12 +15,14 @@ use crate::{
     handler::{self, EventHandler, Heard},
     registry::{Entry, Registry},
     remote::Payload,
-    session::Held,
+    session::{Held, budget::Offence},
 };
 
 /// What handlers get beside their arguments, and what their peer may keep waiting here.
 pub(crate) trait Context: Clone + Send + Sync + 'static {
     fn held(&self) -> &Arc<Held>;
+    /// The peer did something that it should not, and has now done so `count` times.
+    fn offended(&self, _: Offence, _count: u64) {}
 }
 
 /// A connected handler.

@@ -130,7 +130,10 @@ pub use crate::{
         Gather, Server, ServerBuilder, ServerStats, StartError,
         join::{Admission, JoinRequest, Refusal, Token},
     },
-    session::ledger::{DropCause, RemoteStats},
+    session::{
+        budget::Offence,
+        ledger::{DropCause, RemoteStats},
+    },
     wire::code::{CallCode, CloseCode},
 };
 

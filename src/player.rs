@@ -12,7 +12,7 @@ use crate::{
     inbox::Context,
     link::{Link, LinkStats, reason::DisconnectReason},
     server::{Server, ServerInner},
-    session::Held,
+    session::{Held, budget::Offence},
     wire::code::CloseCode,
 };
 
@@ -138,6 +138,10 @@ impl Player {
 impl Context for Player {
     fn held(&self) -> &Arc<Held> {
         &self.inner.held
+    }
+
+    fn offended(&self, offence: Offence, count: u64) {
+        self.inner.server.offended(self, offence, count);
     }
 }
 

@@ -90,10 +90,11 @@ impl<C: HandlerContext> Driver<C> {
     pub(crate) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
         let mut ping = interval_at(tokio::time::Instant::now() + FIRST_PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inbound = Inbound::new(wiring.clone(), context.clone(), link.clone());
         Self {
-            inbound: Inbound::new(wiring.clone(), context.clone(), link.clone()),
             outbound: Outbound::new(link.clone()),
-            serving: Serving::new(wiring.clone(), context, link.clone()),
+            serving: Serving::new(wiring.clone(), context, link.clone(), inbound.offences()),
+            inbound,
             connection: link.connection.clone(),
             wiring,
             link,
@@ -137,25 +138,25 @@ impl<C: HandlerContext> Driver<C> {
             poll_fn(|cx| {
                 self.link.task.register(cx.waker());
                 self.link.run();
-                let mut budget = EVENTS_PER_TURN;
+                self.inbound.start_turn();
                 loop {
                     while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
                         self.inbound.accept(stream);
                         uni.set(connection.accept_uni());
                     }
-                    let mut more = match self.read(cx, &mut budget) {
+                    let mut more = match self.read(cx) {
                         Ok(more) => more,
                         Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
                     let lost = loop {
-                        if budget == 0 {
+                        if self.inbound.turn_is_over() {
                             more = true;
                             break None;
                         }
                         match datagram.as_mut().poll(cx) {
                             Poll::Ready(Ok(bytes)) => {
                                 datagram.set(connection.read_datagram());
-                                if let Err(violation) = self.inbound.datagram(bytes, &mut budget) {
+                                if let Err(violation) = self.inbound.datagram(bytes) {
                                     return Poll::Ready(self.punish(&violation));
                                 }
                             }
@@ -163,10 +164,11 @@ impl<C: HandlerContext> Driver<C> {
                             Poll::Pending => break None,
                         }
                     };
+                    self.inbound.report();
                     if let Some(error) = lost {
                         // What had arrived is read before the end surfaces; it is finite.
-                        let mut all = usize::MAX;
-                        if let Err(violation) = self.read(cx, &mut all) {
+                        self.inbound.start_last_turn();
+                        if let Err(violation) = self.read(cx) {
                             return Poll::Ready(self.punish(&violation));
                         }
                         return Poll::Ready(self.lost(error));
@@ -193,8 +195,9 @@ impl<C: HandlerContext> Driver<C> {
                         return Poll::Ready(reason);
                     }
                     if more {
-                        // Others on this thread get their turn first.
-                        cx.waker().wake_by_ref();
+                        // Others on this thread get their turn first, and so do packets that have
+                        // arrived: a task that wakes itself has them wait for a number of its turns.
+                        let _ = pin!(tokio::task::yield_now()).poll(cx);
                         return Poll::Pending;
                     }
                     if self.link.idle() {
@@ -210,9 +213,9 @@ impl<C: HandlerContext> Driver<C> {
         guard.end(reason)
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Result<bool, Violation> {
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Violation> {
         self.inbound.look_again()?;
-        let more = self.inbound.poll_streams(cx, budget, &mut self.notices)?;
+        let more = self.inbound.poll_streams(cx, &mut self.notices)?;
         for notice in std::mem::take(&mut self.notices) {
             self.notice(notice)?;
         }
@@ -367,7 +370,8 @@ impl<C: HandlerContext> Driver<C> {
         DisconnectReason::from_here(code, text)
     }
 
-    fn punish(&self, violation: &Violation) -> DisconnectReason {
+    fn punish(&mut self, violation: &Violation) -> DisconnectReason {
+        self.inbound.report();
         let code = CloseCode::from(violation);
         tracing::warn!(player = self.link.id, %violation, "closing a connection that broke the rules");
         self.connection
@@ -436,8 +440,6 @@ impl Drop for EndGuard {
     }
 }
 
-/// Events handled before others on the thread get their turn.
-const EVENTS_PER_TURN: usize = 512;
 /// Streams that unordered events may take of the peer's credit at the same time.
 const UNORDERED_AT_ONCE: usize = 48;
 /// The first measurement of the data ping, soon enough to show up while somebody looks.

@@ -21,7 +21,8 @@ use crate::{
     registry::{Dispatch, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, ledger::DropCause,
+        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, budget::Offences,
+        ledger::DropCause,
     },
     wire::{
         control::Control,
@@ -42,6 +43,15 @@ pub(super) struct Inbound<C> {
     pending: Vec<HandlerFuture<()>>,
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
+    turn: Turn,
+}
+
+/// What is left of the task's turn.
+#[derive(Default)]
+struct Turn {
+    frames: usize,
+    /// `None` if it takes as long as it takes.
+    ends: Option<Instant>,
 }
 
 /// A unidirectional stream of the peer.
@@ -119,6 +129,7 @@ impl<C: HandlerContext> Inbound<C> {
             streams: Vec::new(),
             pending: Vec::new(),
             chunks: Default::default(),
+            turn: Turn::default(),
         }
     }
 
@@ -128,16 +139,54 @@ impl<C: HandlerContext> Inbound<C> {
         self.streams.push(Stream { recv, content });
     }
 
-    /// Reads what there is of every stream, within `budget` events. True if more may be there.
+    /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
+    pub(super) fn start_turn(&mut self) {
+        self.turn = Turn {
+            frames: FRAMES_PER_TURN,
+            ends: Some(clock::now() + TURN),
+        };
+        self.session.start_turn(FRAMES_PER_LOOK);
+    }
+
+    /// Begins the turn in which everything is read that has arrived.
+    pub(super) fn start_last_turn(&mut self) {
+        self.turn = Turn::default();
+        self.session.start_turn(usize::MAX);
+    }
+
+    /// Whether others are to have their turn now.
+    pub(super) fn turn_is_over(&mut self) -> bool {
+        if !self.session.turn_is_over() {
+            return false;
+        }
+        self.turn.frames = self.turn.frames.saturating_sub(FRAMES_PER_LOOK);
+        self.look_at_clock(clock::now());
+        self.session
+            .start_turn(self.turn.frames.min(FRAMES_PER_LOOK));
+        self.turn.frames == 0
+    }
+
+    /// Ends the turn if it has taken long by `now`: handlers take what they like.
+    fn look_at_clock(&mut self, now: Instant) {
+        if self.turn.ends.is_some_and(|ends| now >= ends) {
+            self.session.start_turn(0);
+            self.turn.frames = 0;
+        }
+    }
+
+    pub(super) fn offences(&self) -> Arc<Offences> {
+        self.session.offences().clone()
+    }
+
+    /// Reads what there is of every stream, within the turn. True if more may be there.
     pub(super) fn poll_streams(
         &mut self,
         cx: &mut Context<'_>,
-        budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
         let mut more = false;
         for at in 0..self.streams.len() {
-            more |= self.poll_stream(at, cx, budget, notices)?;
+            more |= self.poll_stream(at, cx, notices)?;
         }
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
@@ -149,12 +198,11 @@ impl<C: HandlerContext> Inbound<C> {
         &mut self,
         at: usize,
         cx: &mut Context<'_>,
-        budget: &mut usize,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
         loop {
             if let Content::Lane { key, .. } = self.streams[at].content
-                && !self.drain_lane(key, budget, notices)?
+                && !self.drain_lane(key, notices)?
             {
                 return Ok(true);
             }
@@ -173,6 +221,7 @@ impl<C: HandlerContext> Inbound<C> {
                     }
                 }
                 Ok(None) => {
+                    self.session.spend_turn();
                     self.stream_finished(at, notices)?;
                     return Ok(false);
                 }
@@ -256,26 +305,22 @@ impl<C: HandlerContext> Inbound<C> {
         }
     }
 
-    /// False if the budget ran out first.
-    fn drain_lane(
-        &mut self,
-        key: LaneKey,
-        budget: &mut usize,
-        notices: &mut Vec<Notice>,
-    ) -> Result<bool, Violation> {
+    /// False if the turn was over first.
+    fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
         let mut now = clock::now();
-        while *budget > 0 {
+        loop {
             let known = Self::known(&self.wiring, &self.link);
-            let Some(arrival) = self.session.next_on_lane(key, &known, now)? else {
-                return Ok(true);
-            };
-            *budget -= 1;
-            match arrival {
-                Arrival::Event(event) => now = self.offer(event, now)?,
-                Arrival::Control(control) => self.control(control, notices)?,
+            match self.session.next_on_lane(key, &known, now)? {
+                None if !self.session.turn_is_over() => return Ok(true),
+                None if self.turn_is_over() => return Ok(false),
+                None => {}
+                Some(Arrival::Event(event)) => {
+                    now = self.offer(event, now)?;
+                    self.look_at_clock(now);
+                }
+                Some(Arrival::Control(control)) => self.control(control, notices)?,
             }
         }
-        Ok(false)
     }
 
     fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
@@ -303,20 +348,25 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     /// The events of a datagram.
-    pub(super) fn datagram(
-        &mut self,
-        datagram: Bytes,
-        budget: &mut usize,
-    ) -> Result<(), Violation> {
+    pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
         let mut now = clock::now();
+        // One without events takes a look as well.
+        self.session.spend_turn();
         let mut events = self.session.datagram(datagram);
         loop {
             let known = Self::known(&self.wiring, &self.link);
             let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
                 return Ok(());
             };
-            *budget = budget.saturating_sub(1);
             now = self.offer(event, now)?;
+            self.look_at_clock(now);
+        }
+    }
+
+    /// Tells the program of offences.
+    pub(super) fn report(&mut self) {
+        for (offence, count) in self.session.reports() {
+            self.context.offended(offence, count);
         }
     }
 
@@ -422,12 +472,12 @@ impl<C: HandlerContext> Inbound<C> {
 impl Link {
     /// Asks the peer for a sign of life through all queues.
     pub(super) fn ping(&self) {
-        let nonce = self.born.elapsed().as_micros() as u64;
+        let nonce = clock::since(self.born).as_micros() as u64;
         self.lock().outbox.push_control(&Control::Ping { nonce });
     }
 
     fn pong(&self, nonce: u64) {
-        let now = self.born.elapsed().as_micros() as u64;
+        let now = clock::since(self.born).as_micros() as u64;
         let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
         self.data_ping.store(
             took.as_micros() as u64,
@@ -435,3 +485,11 @@ impl Link {
         );
     }
 }
+
+/// How long a turn takes before others on the thread get theirs: a packet of somebody else waits for up
+/// to one of them at each of the four tasks that it and its answer pass through.
+const TURN: Duration = Duration::from_micros(250);
+/// Frames and datagrams looked at in one turn, however quick that is.
+const FRAMES_PER_TURN: usize = 512;
+/// Of those, between two looks at the clock where no handler runs in between.
+const FRAMES_PER_LOOK: usize = 32;

@@ -44,7 +44,7 @@ use crate::{
     network,
     registry::Registry,
     session::{
-        Side,
+        Side, Violation,
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
@@ -95,6 +95,7 @@ pub(crate) struct Link {
     /// The peer's calls under way, running or not.
     serving: AtomicUsize,
     running: Arc<Semaphore>,
+    calls_running: usize,
     /// Microseconds that a control message last took there and back.
     data_ping: AtomicU64,
     born: Instant,
@@ -165,6 +166,7 @@ impl Link {
             calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
+            calls_running: limits.calls_running,
             data_ping: AtomicU64::new(0),
             born: clock::now(),
         })
@@ -442,6 +444,22 @@ impl Link {
         self.lock().ending.is_some()
     }
 
+    /// The handlers of the peer's calls, if some run.
+    pub(crate) fn handlers(&self) -> Option<Handlers> {
+        let running = self.running.clone();
+        (running.available_permits() < self.calls_running).then_some(Handlers {
+            running,
+            most: self.calls_running,
+        })
+    }
+
+    /// Ends the connection because of what the peer did.
+    fn punish(self: &Arc<Self>, violation: &Violation) {
+        tracing::warn!(player = self.id, %violation, "closing a connection that broke the rules");
+        let code = CloseCode::from(violation);
+        self.finish(code, code.text(), false);
+    }
+
     fn give_up_as_slow(self: &Arc<Self>) {
         self.finish(CloseCode::SLOW_CONSUMER, "", false);
     }
@@ -535,6 +553,20 @@ impl State {
         let ours =
             |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
         self.left.clone().or_else(|| self.ending.as_ref().map(ours))
+    }
+}
+
+/// Handlers that run on after their connection has ended.
+pub(crate) struct Handlers {
+    running: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Handlers {
+    /// Waits until none runs.
+    pub(crate) async fn done(self) {
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+        let _ = self.running.acquire_many(all).await;
     }
 }
 

@@ -251,12 +251,17 @@ impl Lane {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(send) => {
-                    let writer = Writer::new(send?, CallCode::CANCELLED);
+                Poll::Ready(Ok(send)) => {
+                    let writer = Writer::new(send, CallCode::CANCELLED);
                     if self.is_default {
                         writer.make_urgent();
                     }
                     self.state = LaneState::Open(writer);
+                }
+                Poll::Ready(Err(error)) => {
+                    // The task may come by again before it hears that the connection is gone.
+                    self.state = LaneState::Finished;
+                    return Err(error.into());
                 }
             }
         }

@@ -8,7 +8,10 @@ use std::{
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -35,9 +38,13 @@ use crate::{
     handler::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
+    inbox::Context as HandlerContext,
     registry::Entry,
     remote::RemoteKind,
-    session::{Side, budget::Bucket},
+    session::{
+        Side, Violation,
+        budget::{Bucket, Offence, Offences},
+    },
     wire::{
         code::CallCode,
         invoke::{
@@ -56,16 +63,27 @@ pub(super) struct Serving<C> {
     unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
     rates: Mutex<HashMap<u32, Bucket>>,
+    offences: Arc<Offences>,
+    calls_over: AtomicU64,
+    bad_calls: AtomicU64,
 }
 
-impl<C: Clone + Send + Sync + 'static> Serving<C> {
-    pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Arc<Self> {
+impl<C: HandlerContext> Serving<C> {
+    pub(super) fn new(
+        wiring: Arc<Wiring<C>>,
+        context: C,
+        link: Arc<Link>,
+        offences: Arc<Offences>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             unanswered: Arc::new(Semaphore::new(wiring.limits.calls_queued)),
             wiring,
             context,
             link,
             rates: Mutex::default(),
+            offences,
+            calls_over: AtomicU64::new(0),
+            bad_calls: AtomicU64::new(0),
         })
     }
 
@@ -87,6 +105,7 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         }
         if under_way >= limits.calls_running + limits.calls_queued {
             refuse(send, recv, CallCode::BUSY);
+            self.book(CallCode::BUSY);
             return None;
         }
         let serving = self.clone();
@@ -94,6 +113,29 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
             let _place = place;
             serving.serve(send, recv).await;
         })
+    }
+
+    /// Counts a call that was refused as an offence, where the client is to blame.
+    fn book(&self, code: CallCode) {
+        if self.wiring.side == Side::Client {
+            return;
+        }
+        let (offence, counter) = match code {
+            CallCode::BUSY | CallCode::RATE_LIMITED => (Offence::CallRate, &self.calls_over),
+            CallCode::UNKNOWN_FUNCTION
+            | CallCode::REQUEST_TOO_LARGE
+            | CallCode::REQUEST_MALFORMED
+            | CallCode::CANCELLED => (Offence::BadCall, &self.bad_calls),
+            _ => return,
+        };
+        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::debug!(player = self.link.id, %offence, count, "calls refused");
+            self.context.offended(offence, count);
+        }
+        if self.offences.one_too_many(clock::now()) {
+            self.link.punish(&Violation::TooManyOffences);
+        }
     }
 
     async fn serve(&self, mut send: Writer, mut recv: Reader) {
@@ -107,16 +149,21 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
         let request = match within(timeouts.request_read, read).await {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
+                self.book(CallCode::REQUEST_TOO_LARGE);
                 return refuse(send, recv, CallCode::REQUEST_TOO_LARGE);
             }
             // The caller gave up, or is gone.
-            Ok(Err(CollectError::Reset(_) | CollectError::Lost)) => {
+            Ok(Err(error @ (CollectError::Reset(_) | CollectError::Lost))) => {
+                if matches!(error, CollectError::Reset(_)) {
+                    self.book(CallCode::CANCELLED);
+                }
                 send.set_code(CallCode::CANCELLED);
                 return;
             }
             Err(_) => return refuse(send, recv, CallCode::REQUEST_STALLED),
         };
         let Ok((header, body)) = decode_request(request) else {
+            self.book(CallCode::REQUEST_MALFORMED);
             return refuse(send, recv, CallCode::REQUEST_MALFORMED);
         };
         drop(recv);
@@ -141,6 +188,9 @@ impl<C: Clone + Send + Sync + 'static> Serving<C> {
                 }
             }
         };
+        if let Verdict::System { code, .. } = &verdict {
+            self.book(*code);
+        }
         // One that gave up order waits for no events, and has none sent early.
         let barrier = header.barrier.map_or(0, |_| self.link.reply_barrier());
         let reply = verdict.into_reply(barrier);

@@ -27,7 +27,7 @@ use tokio::{
     time::Sleep,
 };
 
-pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, server_config};
+pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, open_window, server_config};
 
 use crate::conditioner::Conditioner;
 

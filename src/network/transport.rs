@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use quinn::{
-    AckFrequencyConfig, ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Connection, IdleTimeout, ServerConfig, TransportConfig,
+    VarInt,
     congestion::CubicConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
@@ -19,8 +20,10 @@ pub(crate) fn server_config(
     timeouts: &Timeouts,
 ) -> ServerConfig {
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = transport(Side::Server, limits, timeouts);
+    transport.receive_window(VarInt::from_u32(WINDOW_BEFORE_JOIN));
     config
-        .transport_config(Arc::new(transport(Side::Server, limits, timeouts)))
+        .transport_config(Arc::new(transport))
         .max_incoming(MAX_INCOMING)
         // Without 0-RTT nothing legitimate waits behind a first packet.
         .incoming_buffer_size(64 * 1024)
@@ -38,18 +41,24 @@ pub(crate) fn client_config(
     config
 }
 
+/// Gives a client that is in the window of a player; until then it has only a hello to send.
+pub(crate) fn open_window(connection: &Connection, limits: &Limits) {
+    let (window, _) = receive_windows(Side::Server, limits);
+    connection.set_receive_window(VarInt::from_u32(window));
+}
+
 fn transport(side: Side, limits: &Limits, timeouts: &Timeouts) -> TransportConfig {
     let mut config = TransportConfig::default();
     // What one hostile peer can make this side hold: its windows, and no more.
-    let (bidi, window, stream_window, datagrams) = match side {
-        Side::Server => (BIDI_FROM_CLIENT, 1024 * 1024, 256 * 1024, 64 * 1024),
-        Side::Client => (BIDI_FROM_SERVER, 4 * 1024 * 1024, 1024 * 1024, 256 * 1024),
+    let (window, stream_window) = receive_windows(side, limits);
+    let (bidi, datagrams) = match side {
+        Side::Server => (BIDI_FROM_CLIENT, 64 * 1024),
+        Side::Client => (BIDI_FROM_SERVER, 256 * 1024),
     };
-    let stream_window = stream_window.max(2 * largest_inbound(side, limits));
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
-        .receive_window(VarInt::from_u32(window.max(stream_window)))
+        .receive_window(VarInt::from_u32(window))
         .stream_receive_window(VarInt::from_u32(stream_window))
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(Some(datagrams))
@@ -74,6 +83,16 @@ fn transport(side: Side, limits: &Limits, timeouts: &Timeouts) -> TransportConfi
     config
 }
 
+/// What may be on its way to this side, of a connection and of one stream.
+fn receive_windows(side: Side, limits: &Limits) -> (u32, u32) {
+    let (window, stream): (u32, u32) = match side {
+        Side::Server => (1024 * 1024, 256 * 1024),
+        Side::Client => (4 * 1024 * 1024, 1024 * 1024),
+    };
+    let stream = stream.max(2 * largest_inbound(side, limits));
+    (window.max(stream), stream)
+}
+
 /// The largest message that this side accepts; its window must hold it.
 fn largest_inbound(side: Side, limits: &Limits) -> u32 {
     let bytes = match side {
@@ -87,6 +106,8 @@ fn largest_inbound(side: Side, limits: &Limits) -> u32 {
 const BIDI_FROM_CLIENT: u32 = 96;
 /// The server's calls likewise.
 const BIDI_FROM_SERVER: u32 = 80;
+/// The longest hello, and as much again for what comes with it.
+const WINDOW_BEFORE_JOIN: u32 = 128 * 1024;
 /// What QUIC may queue of datagrams: a burst, and no more, since what waits there grows old.
 pub(crate) const DATAGRAM_QUEUE: usize = 32 * 1024;
 /// Lanes, and unordered events in flight.

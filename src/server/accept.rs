@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use quinn::Incoming;
 
-use super::{ServerInner, join};
+use super::{Counted, FromAddress, ServerInner, join};
 
 /// Takes connections until the endpoint is closed; one task, on the endpoint's thread.
 pub(super) async fn run(server: Arc<ServerInner>) {
@@ -13,7 +13,7 @@ pub(super) async fn run(server: Arc<ServerInner>) {
             incoming.refuse();
             continue;
         }
-        let Some(incoming) = screen(&server, incoming) else {
+        let Some((incoming, places)) = screen(&server, incoming) else {
             continue;
         };
         let at = server.next_thread.fetch_add(1, Ordering::Relaxed) % server.hubs.len();
@@ -22,7 +22,7 @@ pub(super) async fn run(server: Arc<ServerInner>) {
         // `Incoming::accept` spawns the connection's driver where it is called.
         server.network.runtime(at).spawn(async move {
             match incoming.accept() {
-                Ok(connecting) => join::serve(owned, connecting, hub).await,
+                Ok(connecting) => join::serve(owned, connecting, places, hub).await,
                 Err(error) => tracing::debug!(%error, "a connection was not accepted"),
             }
         });
@@ -33,30 +33,42 @@ pub(super) async fn run(server: Arc<ServerInner>) {
 }
 
 /// Lets a first packet through, asks its sender to prove its address, or turns it away.
-fn screen(server: &ServerInner, incoming: Incoming) -> Option<Incoming> {
+///
+/// An address that is proven is counted from here on, or one address could take all the handshakes
+/// there are and never finish one. One that may be forged is not, or whoever forges it could keep its
+/// owner out.
+fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Places)> {
     let limits = &server.wiring.limits;
-    let joining = server.joining.load(Ordering::Acquire);
+    let under_way = server.joining.load(Ordering::Acquire);
     let from = incoming.remote_address().ip();
-    let here = {
-        let addresses = &server.addresses;
-        let addresses = addresses
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        addresses.get(&from).copied().unwrap_or(0)
+    let proven = incoming.remote_address_validated();
+    let most = match proven {
+        true => limits.handshakes * HANDSHAKES_VALIDATED,
+        false => limits.handshakes,
     };
-    let crowded = here >= limits.connections_per_address;
-    if crowded || joining >= limits.handshakes {
-        if !incoming.remote_address_validated() && incoming.may_retry() {
-            // Costs an honest client one round trip, and one that forged its address everything.
-            let _ = incoming.retry();
-            return None;
-        }
-        if crowded || joining >= limits.handshakes * HANDSHAKES_VALIDATED {
-            incoming.refuse();
-            return None;
-        }
+    let room = under_way < most && !server.is_crowded(from);
+    let address = match room && proven {
+        true => server.count_address(from),
+        false => None,
+    };
+    if room {
+        // Taken here, as many first packets can be screened before the first join runs.
+        let joining = server.joining();
+        return Some((incoming, Places { joining, address }));
     }
-    Some(incoming)
+    match !proven && incoming.may_retry() {
+        // Costs an honest client one round trip, and one that forged its address everything.
+        true => _ = incoming.retry(),
+        false => incoming.refuse(),
+    }
+    None
+}
+
+/// What somebody who joins takes up meanwhile.
+pub(super) struct Places {
+    pub(super) joining: Counted,
+    /// There if the address is proven already.
+    pub(super) address: Option<FromAddress>,
 }
 
 /// How many times the budget of handshakes those may take that have proven their address.

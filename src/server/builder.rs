@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    AddedHook, RemovingHook, Server, ServerInner, accept, added_hook,
+    AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
     join::{Admission, Authenticate, JoinRequest, Refusal},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     player::Player,
     registry::{Change, DeclareError, Registry},
     remote::Remote,
-    session::Side,
+    session::{Side, budget::Offence},
     tls::{self, Identity},
     wire,
 };
@@ -46,6 +46,7 @@ pub struct ServerBuilder {
     authenticate: Option<Authenticate>,
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
+    violation: Vec<ViolationHook>,
 }
 
 impl ServerBuilder {
@@ -63,6 +64,7 @@ impl ServerBuilder {
             authenticate: None,
             added: Vec::new(),
             removing: Vec::new(),
+            violation: Vec::new(),
         }
     }
 
@@ -170,6 +172,35 @@ impl ServerBuilder {
         self
     }
 
+    /// Runs `hook` when a client does something that no honest client does for long: at the first
+    /// [`Offence`] of each kind and remote, the second, the fourth, and so on, with the number so far.
+    ///
+    /// By then it is dropped and counted; [`offences_per_minute`](Limits::offences_per_minute) kicks
+    /// the client without being asked. The hook is for what a program knows better: it may log, mark
+    /// or [kick](Player::kick) the player. It runs on the network thread and must not block. What
+    /// breaks the protocol itself ends the connection at once, and
+    /// [`on_player_removing`](Self::on_player_removing) says so.
+    ///
+    /// ```
+    /// # use farfire::{Offence, Server, tls::Identity};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder("127.0.0.1:0", Identity::self_signed(["localhost"])?)
+    ///     .on_violation(|player, offence, count| match offence {
+    ///         Offence::Undecodable { .. } if count >= 64 => player.kick("update your game"),
+    ///         _ => eprintln!("{player}: {offence}, {count} times so far"),
+    ///     })
+    ///     .start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_violation(
+        mut self,
+        hook: impl Fn(Player, Offence, u64) + Send + Sync + 'static,
+    ) -> Self {
+        self.violation.push(Arc::new(hook));
+        self
+    }
+
     /// Opens the socket and starts to take players.
     ///
     /// It does not wait for anything, and can be called with and without a runtime. Asynchronous
@@ -228,10 +259,11 @@ impl ServerBuilder {
             hooks: Mutex::new(super::Hooks {
                 added: self.added,
                 removing: self.removing,
+                violation: self.violation,
             }),
             players: Mutex::default(),
             departures: Notify::new(),
-            addresses: Mutex::default(),
+            addresses: Arc::default(),
             joining: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             last_player: AtomicU64::new(0),

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::ServerInner;
+use super::{ServerInner, accept::Places};
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
+    network,
     player::{self, Player},
     session::Held,
     wire::{
@@ -163,15 +164,20 @@ impl From<Refusal> for No {
 }
 
 /// Takes a connection from its first packet to its end; one task, on the connection's thread.
-pub(super) async fn serve(server: Arc<ServerInner>, connecting: quinn::Connecting, hub: Arc<Hub>) {
+pub(super) async fn serve(
+    server: Arc<ServerInner>,
+    connecting: quinn::Connecting,
+    Places { joining, address }: Places,
+    hub: Arc<Hub>,
+) {
     let deadline = Instant::now() + server.wiring.timeouts.join;
-    let joining = server.joining();
     let connection = match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
-    let Some(_address) = server.count_address(connection.remote_address().ip()) else {
+    let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
+    let Some(address) = address else {
         return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
     };
     if connection
@@ -211,8 +217,17 @@ pub(super) async fn serve(server: Arc<ServerInner>, connecting: quinn::Connectin
         return refuse(&connection, send, full).await;
     };
     drop(joining);
-    play(server, connection, hub, send, hello, admission, deadline).await;
+    let program = server.wiring.program.clone();
+    let link = play(server, connection, hub, send, hello, admission, deadline).await;
     drop(seat);
+    // Handlers that still run count against the address: whoever leaves and comes back would have as
+    // many again each time.
+    if let Some(running) = link.and_then(|link| link.handlers()) {
+        program.spawn(async move {
+            running.done().await;
+            drop(address);
+        });
+    }
 }
 
 async fn hello(
@@ -285,7 +300,7 @@ async fn play(
     hello: Hello,
     admission: Admission,
     deadline: Instant,
-) {
+) -> Option<Arc<Link>> {
     let wiring = &server.wiring;
     let limits = &wiring.limits;
     let id = server.next_player();
@@ -325,9 +340,11 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            return refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            return None;
         }
     };
+    network::open_window(&connection, limits);
     let held = Held::new(limits.held_bytes);
     let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
     server.enter(&player);
@@ -350,8 +367,9 @@ async fn play(
         Ok(Err(_)) => {}
         Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
     }
-    let driver = Driver::new(wiring.clone(), player, link);
+    let driver = Driver::new(wiring.clone(), player, link.clone());
     present.leave(driver.run().await);
+    Some(link)
 }
 
 /// A player among the others, who leaves exactly once, also when the connection's task is dropped.
@@ -401,7 +419,8 @@ fn mismatches(server: &ServerInner, hello: &Hello, player: &str) -> HashMap<u32,
         let Some(entry) = ours.get(theirs.name()) else {
             continue;
         };
-        if !entry.differs(theirs) {
+        // The list is the client's: a name may be in it many times.
+        if !entry.differs(theirs) || found.contains_key(&(entry.slot + 1)) {
             continue;
         }
         // A client that declares everything differently says so at every attempt to join.

@@ -26,13 +26,14 @@ pub use self::{
     functions::Gather,
 };
 use crate::{
-    handler::{Outcome, sealed::Resolved},
+    handler::{Outcome, guarded, sealed::Resolved},
     invocation::{block_on, may_not_block},
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::Network,
     player::{Player, PlayerId},
     registry::DeclareError,
     remote::Remote,
+    session::budget::Offence,
     tls::{Identity, Pin},
     wire::code::CloseCode,
 };
@@ -93,7 +94,7 @@ pub(crate) struct ServerInner {
     players: Mutex<BTreeMap<u64, Player>>,
     /// Notified when a player has left.
     departures: Notify,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Arc<Addresses>,
     /// Handshakes and joins under way.
     joining: AtomicUsize,
     /// Places taken, by players and by those about to be.
@@ -105,12 +106,14 @@ pub(crate) struct ServerInner {
 }
 
 pub(crate) type AddedHook = Arc<dyn Fn(Player) -> Resolved<()> + Send + Sync>;
+pub(crate) type ViolationHook = Arc<dyn Fn(Player, Offence, u64) + Send + Sync>;
 pub(crate) type RemovingHook = Arc<dyn Fn(Player, DisconnectReason) + Send + Sync>;
 
 #[derive(Default)]
 struct Hooks {
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
+    violation: Vec<ViolationHook>,
 }
 
 pub(crate) fn added_hook<T: Outcome<(), M>, M>(
@@ -286,6 +289,14 @@ impl ServerInner {
         self.hooks().removing.clone()
     }
 
+    /// Tells the program what a client did that it should not.
+    pub(crate) fn offended(&self, player: &Player, offence: Offence, count: u64) {
+        let hooks = self.hooks().violation.clone();
+        for hook in hooks {
+            let _ = guarded(|| hook(player.clone(), offence, count));
+        }
+    }
+
     fn players(&self) -> MutexGuard<'_, BTreeMap<u64, Player>> {
         self.players.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -328,20 +339,23 @@ impl ServerInner {
         })
     }
 
+    /// Whether there are as many connections from `address` as may be.
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let here = self.addresses.lock().get(&address).copied().unwrap_or(0);
+        here >= self.wiring.limits.connections_per_address
+    }
+
     /// Counts a connection from `address`, unless there are too many.
-    fn count_address(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn count_address(&self, address: IpAddr) -> Option<FromAddress> {
+        let mut addresses = self.addresses.lock();
         let count = addresses.entry(address).or_insert(0);
         if *count >= self.wiring.limits.connections_per_address {
             return None;
         }
         *count += 1;
-        Some(Counted {
-            server: self.clone(),
-            what: What::Address(address),
+        Some(FromAddress {
+            address,
+            addresses: self.addresses.clone(),
         })
     }
 
@@ -397,7 +411,6 @@ struct Counted {
 enum What {
     Joining,
     Seat,
-    Address(IpAddr),
 }
 
 impl Drop for Counted {
@@ -405,15 +418,33 @@ impl Drop for Counted {
         match self.what {
             What::Joining => _ = self.server.joining.fetch_sub(1, Ordering::AcqRel),
             What::Seat => _ = self.server.seats.fetch_sub(1, Ordering::AcqRel),
-            What::Address(address) => {
-                let addresses = &self.server.addresses;
-                let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(count) = addresses.get_mut(&address) {
-                    *count -= 1;
-                    if *count == 0 {
-                        addresses.remove(&address);
-                    }
-                }
+        }
+    }
+}
+
+/// How many connections there are from each address.
+#[derive(Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+impl Addresses {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection counted against its address, until this is dropped.
+struct FromAddress {
+    address: IpAddr,
+    addresses: Arc<Addresses>,
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut addresses = self.addresses.lock();
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
             }
         }
     }

@@ -2,7 +2,11 @@
 //!
 //! Knows nothing about what is being counted; time is an argument.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use crate::config::Rate;
 
@@ -49,31 +53,77 @@ impl Bucket {
     }
 }
 
-/// Counts offences in a window of one minute.
+/// Something that a client did and that no honest client does for long.
+///
+/// Each is dropped and counted; so many of all kinds within a minute
+/// ([`offences_per_minute`](crate::Limits::offences_per_minute)), and the client is kicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Offence {
+    /// An event of this remote beyond the client's budget, or the remote's own.
+    EventRate {
+        /// The remote's name.
+        remote: &'static str,
+    },
+    /// An event of this remote whose bytes are not its arguments.
+    Undecodable {
+        /// The remote's name.
+        remote: &'static str,
+    },
+    /// A ping beyond the budget of events.
+    PingRate,
+    /// A call beyond those that may run and wait, or beyond its function's own rate.
+    CallRate,
+    /// A call of a function that there is not, whose bytes are no request or not the function's
+    /// arguments, or which the client took back before it was whole.
+    BadCall,
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EventRate { remote } => write!(f, "more events of {remote:?} than allowed"),
+            Self::Undecodable { remote } => {
+                write!(f, "events of {remote:?} that do not decode")
+            }
+            Self::PingRate => f.write_str("more pings than allowed"),
+            Self::CallRate => f.write_str("more calls than allowed"),
+            Self::BadCall => f.write_str("calls that make no sense"),
+        }
+    }
+}
+
+/// Counts the offences of one peer in a window of one minute.
 #[derive(Debug)]
 pub(crate) struct Offences {
     allowed: u32,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
     count: u32,
     since: Instant,
 }
 
 impl Offences {
     pub(crate) fn new(allowed: u32, now: Instant) -> Self {
-        Self {
-            allowed,
+        let window = Mutex::new(Window {
             count: 0,
             since: now,
-        }
+        });
+        Self { allowed, window }
     }
 
     /// Counts one more; true if that is one too many.
-    pub(crate) fn one_too_many(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.since) >= WINDOW {
-            self.since = now;
-            self.count = 0;
+    pub(crate) fn one_too_many(&self, now: Instant) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(window.since) >= WINDOW {
+            window.since = now;
+            window.count = 0;
         }
-        self.count = self.count.saturating_add(1);
-        self.count > self.allowed
+        window.count = window.count.saturating_add(1);
+        window.count > self.allowed
     }
 }
 
@@ -131,7 +181,7 @@ mod tests {
     #[test]
     fn offences_are_forgiven_after_a_minute() {
         let start = Instant::now();
-        let mut offences = Offences::new(2, start);
+        let offences = Offences::new(2, start);
         assert!(!offences.one_too_many(start));
         assert!(!offences.one_too_many(start));
         assert!(offences.one_too_many(start));

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 pub(crate) use self::violation::Violation;
 use self::{
-    budget::{Bucket, Offences},
+    budget::{Bucket, Offence, Offences},
     ledger::{DropCause, Ledger, RemoteLedger},
 };
 use crate::{
@@ -128,12 +128,17 @@ pub(crate) struct Session {
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
-    offences: Offences,
+    offences: Arc<Offences>,
+    /// Offences that have reached a power of two since they were last asked for, and how many there are.
+    reports: Vec<(Offence, u64)>,
+    pings_over: u64,
     early_events: usize,
     held: Arc<Held>,
     max_payload: usize,
     /// Default-lane events that are done with: what a barrier is held against.
     passed: u64,
+    /// What may still be looked at before others have their turn.
+    turn: usize,
 }
 
 struct Lane {
@@ -170,11 +175,14 @@ impl Session {
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
-            offences: Offences::new(limits.offences_per_minute, now),
+            offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
+            reports: Vec::new(),
+            pings_over: 0,
             early_events: limits.early_events,
             held,
             max_payload,
             passed: 0,
+            turn: usize::MAX,
         }
     }
 
@@ -207,14 +215,29 @@ impl Session {
         }
     }
 
-    /// The next thing on a lane that is within its budgets.
+    /// Begins a turn, in which up to `frames` frames and datagrams are looked at.
+    pub(crate) fn start_turn(&mut self, frames: usize) {
+        self.turn = frames;
+    }
+
+    /// Counts something that the session does not see itself towards the turn.
+    pub(crate) fn spend_turn(&mut self) {
+        self.turn = self.turn.saturating_sub(1);
+    }
+
+    /// Whether others are to have their turn now.
+    pub(crate) fn turn_is_over(&self) -> bool {
+        self.turn == 0
+    }
+
+    /// The next thing on a lane that is within its budgets; `None` also when the turn is over.
     pub(crate) fn next_on_lane(
         &mut self,
         lane: LaneKey,
         directory: &impl Directory,
         now: Instant,
     ) -> Result<Option<Arrival>, Violation> {
-        loop {
+        while !self.turn_is_over() {
             let Lane {
                 deframer,
                 is_default,
@@ -223,6 +246,8 @@ impl Session {
             let Some(frame) = deframer.next()? else {
                 return Ok(None);
             };
+            // Whatever it is: a window full of what is refused takes milliseconds to look at.
+            self.spend_turn();
             if frame.remote == wire::CONTROL_ID {
                 if !is_default {
                     return Err(Violation::ControlOffLane);
@@ -235,6 +260,7 @@ impl Session {
                 return Ok(Some(Arrival::Event(event)));
             }
         }
+        Ok(None)
     }
 
     /// An event arrived on a stream of its own.
@@ -298,7 +324,8 @@ impl Session {
         DatagramEvents::new(datagram)
     }
 
-    /// The next event of a datagram that is within its budgets and not late.
+    /// The next event of a datagram that is within its budgets and not late, whether or not the turn
+    /// is over.
     pub(crate) fn next_unreliable(
         &mut self,
         events: &mut DatagramEvents,
@@ -306,6 +333,7 @@ impl Session {
         now: Instant,
     ) -> Result<Option<Event>, Violation> {
         for event in events {
+            self.spend_turn();
             let event = event?;
             let id = event.remote;
             if id == wire::CONTROL_ID {
@@ -352,9 +380,28 @@ impl Session {
         if self.side == Side::Client || self.events.take(now) {
             return Ok(true);
         }
+        self.pings_over += 1;
+        self.offend(Offence::PingRate, self.pings_over, now)?;
+        Ok(false)
+    }
+
+    /// The count that offences of every kind go into.
+    pub(crate) fn offences(&self) -> &Arc<Offences> {
+        &self.offences
+    }
+
+    /// Offences worth a word since this was last asked: the first of a kind, the second, the fourth.
+    pub(crate) fn reports(&mut self) -> Vec<(Offence, u64)> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn offend(&mut self, offence: Offence, count: u64, now: Instant) -> Result<(), Violation> {
+        if count.is_power_of_two() {
+            self.reports.push((offence, count));
+        }
         match self.offences.one_too_many(now) {
             true => Err(Violation::TooManyOffences),
-            false => Ok(false),
+            false => Ok(()),
         }
     }
 
@@ -431,8 +478,8 @@ impl Session {
             return Ok(());
         };
         let count = inbound.ledger.refuse(cause);
+        let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
         if count.is_power_of_two() {
-            let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
             match cause {
                 DropCause::EarlyFull | DropCause::Unheard | DropCause::InboxFull => {
                     tracing::warn!(
@@ -446,11 +493,15 @@ impl Session {
                 _ => tracing::debug!(remote, id, ?cause, count, "events dropped"),
             }
         }
-        let is_offence = matches!(cause, DropCause::RateLimit | DropCause::Undecodable);
-        if self.side == Side::Server && is_offence && self.offences.one_too_many(now) {
-            return Err(Violation::TooManyOffences);
+        let offence = match cause {
+            DropCause::RateLimit => Offence::EventRate { remote },
+            DropCause::Undecodable => Offence::Undecodable { remote },
+            _ => return Ok(()),
+        };
+        match self.side {
+            Side::Server => self.offend(offence, count, now),
+            Side::Client => Ok(()),
         }
-        Ok(())
     }
 
     /// Looks remotes up again that were unknown, after the directory changed.

@@ -23,7 +23,7 @@ pub(crate) enum Violation {
     TooManyLanes,
     #[error("a barrier beyond what could have been sent")]
     ImpossibleBarrier,
-    #[error("too many events over budget or not decodable")]
+    #[error("more offences than allowed in a minute")]
     TooManyOffences,
     #[error("a lane that was reset")]
     LaneReset,

@@ -199,8 +199,7 @@ fn too_large(limit: usize) -> InvokeError {
 pub(super) fn check_barrier(link: &Arc<Link>, barrier: u64) -> Result<(), InvokeError> {
     let passed = link.passed.count();
     if barrier.saturating_sub(passed) > MAX_BARRIER_AHEAD {
-        let violation = Violation::ImpossibleBarrier;
-        link.finish((&violation).into(), &violation.to_string(), false);
+        link.punish(&Violation::ImpossibleBarrier);
         return Err(InvokeError::Protocol {
             code: CallCode::REQUEST_MALFORMED,
         });
