@@ -69,6 +69,11 @@
 //! have to wait, on the tokio runtime on which the server or client was started, else on a small one that
 //! farfire makes. A program needs no runtime of its own: [`ServerBuilder::start`] never waits, and
 //! what does wait has a blocking form.
+//!
+//! # Numbers in these docs
+//!
+//! A number such as R25, in these pages and in the source, stands for a statement about what remotes do.
+//! `docs/remotes.md` in the repository has a line for each.
 
 #![forbid(unsafe_code)]
 
