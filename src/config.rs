@@ -363,6 +363,10 @@ const MAX_CALLS: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024 * 1024;
 
 #[cfg(test)]
+#[expect(
+    clippy::field_reassign_with_default,
+    reason = "as a program does, which cannot name all fields"
+)]
 mod tests {
     use super::*;
 

@@ -85,7 +85,7 @@ impl<A: Payload> RemoteEvent<A> {
     /// Events of one lane stay in order; a lost packet on one lane delays no other lane. Against
     /// other lanes there is no order, and calls do not wait for events on lanes. A connection has 15
     /// lanes beside the default one; with more names than that the rest go on the default lane, which
-    /// is logged.
+    /// is logged. Where bandwidth is short, calls and the default lane go before all other lanes.
     ///
     /// # Panics
     ///

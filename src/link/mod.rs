@@ -205,8 +205,7 @@ impl Link {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
             // It may just have been found to be too far behind.
-            Err(PushError::Closed) => self.wake(),
-            Err(_) => {}
+            Err(_) => self.wake(),
         }
         result.map(drop)
     }
@@ -254,7 +253,6 @@ impl Link {
             if state.outbox.is_closed() {
                 let reason = self.ended().cloned().or_else(|| state.parting());
                 drop(state);
-                // It may just have been found to be too far behind.
                 self.wake();
                 return Err(SubmitError::Closed(reason.unwrap_or_else(|| {
                     DisconnectReason::Lost {

@@ -4,6 +4,7 @@
 //! be as late as the canary was around that time, and [`ALLOWANCE`] more.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -13,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use farfire::{InvokeError, Player, Server, tls::Identity};
+use farfire::{
+    Client, InvokeError, Limits, Player, Server,
+    tls::{Identity, Trust},
+};
 use quinn::VarInt;
 
 use crate::{
@@ -78,6 +82,54 @@ async fn deadlines_are_as_late_as_the_machine_and_no_later() {
         assert_eq!((stats.queued_calls, stats.serving_calls), (0, 0));
         assert!(player.is_connected());
     }
+}
+
+/// H15, in real time and between threads: a call that says it was not sent, or was refused, has not run,
+/// however close its deadline and its turn came together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn not_sent_means_not_run() {
+    let identity = Identity::self_signed(["localhost"]).unwrap();
+    let server = Server::builder("127.0.0.1:0", identity).start().unwrap();
+    let ran = Arc::<Mutex<HashSet<u32>>>::default();
+    let runs = ran.clone();
+    server.on_server_invoke(&ASK, move |_, n| {
+        runs.lock().unwrap().insert(n);
+        async move {
+            tokio::time::sleep(ms(1)).await;
+            n
+        }
+    });
+    let mut limits = Limits::default();
+    limits.calls_in_flight = 2;
+    let client = Client::builder(
+        server.local_addr().to_string(),
+        Trust::pinned([server.pin()]),
+    )
+    .limits(limits)
+    .connect()
+    .await
+    .unwrap();
+    let mut safe = Vec::new();
+    for lot in 0..100 {
+        let calls = (lot * 40..(lot + 1) * 40).map(async |n| {
+            let timeout = Duration::from_micros(1000 + u64::from(n * 211 % 20_000));
+            match client.invoke_server(&ASK, &n).timeout(timeout).await {
+                Ok(_) => None,
+                Err(error) => error.is_retry_safe().then_some(n),
+            }
+        });
+        let outcomes = futures_util::future::join_all(calls).await;
+        safe.extend(outcomes.into_iter().flatten());
+    }
+    assert!(safe.len() > 500, "only {} were not sent", safe.len());
+    // Behind everything that may still be on its way.
+    assert_eq!(client.invoke_server(&ASK, &u32::MAX).await, Ok(u32::MAX));
+    let ran = ran.lock().unwrap();
+    let both: Vec<_> = safe.iter().filter(|n| ran.contains(n)).collect();
+    assert!(
+        both.is_empty(),
+        "said to be safe to repeat, and run: {both:?}"
+    );
 }
 
 /// When a call was due, and when it was over.

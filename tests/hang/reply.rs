@@ -331,7 +331,7 @@ async fn h17_requests_behind_events_that_never_come() {
     let mut request = Request {
         function: raw.remotes["Ask"],
         millis: 300,
-        barrier: 1 << 20,
+        barrier: 1 << 32,
         body: vec![7],
     };
     for _ in 0..20 {
@@ -348,7 +348,7 @@ async fn h17_requests_behind_events_that_never_come() {
     request.barrier = 0;
     assert_eq!(raw.ask(&request).await, Reply::Ok(vec![7]));
     // A barrier that no events can explain costs the connection.
-    request.barrier = (1 << 20) + 1;
+    request.barrier = (1 << 32) + 1;
     let (_send, _recv) = raw.call(&request).await;
     let left = player.left().await;
     assert!(

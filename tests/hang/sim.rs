@@ -92,8 +92,8 @@ pub(crate) async fn client_of_raw(
 /// Awaits a call, and says how long it took on the paused clock.
 pub(crate) async fn timed<F: IntoFuture>(call: F) -> (F::Output, Duration) {
     let began = Instant::now();
-    let output = call.await;
-    (output, began.elapsed())
+    let output = tokio::time::timeout(FOR_EVER, call.into_future()).await;
+    (output.expect("it hangs"), began.elapsed())
 }
 
 /// The call ended by its deadline, at `stage`, and says so.
@@ -170,6 +170,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 pub(crate) const SERVER: &str = "10.0.0.1:4433";
 /// Tokio's timers have a resolution of one millisecond, and round up.
 pub(crate) const TICK: Duration = ms(2);
+/// Ten times what any call may take; on the paused clock it is over at once.
+const FOR_EVER: Duration = Duration::from_secs(600);
 /// Acknowledgements may be held back for 25 ms.
 const AT_ONCE: Duration = ms(60);
 /// Longer than any acknowledgement is held back.

@@ -982,7 +982,7 @@ async fn a_malformed_call_fails_alone() {
 
     // Section 10: but a barrier beyond what could have been sent is a lie.
     let (mut send, _recv) = eve.connection.open_bi().await.unwrap();
-    let lie = request(ECHO_ID, (1 << 20) + 1, b"\x02hi");
+    let lie = request(ECHO_ID, (1 << 32) + 1, b"\x02hi");
     send.write_all(&lie).await.unwrap();
     send.finish().unwrap();
     assert_eq!(eve.closed().await.0, CloseCode::PROTOCOL_VIOLATION);

@@ -68,6 +68,12 @@ async fn both_sides_account_for_every_event() {
         })
     })
     .await;
+    // A snapshot may fall between an event's arrival and its place in the books.
+    until(|| {
+        let all = [ada.stats(), player.stats()].map(|stats| stats.remotes);
+        all.iter().flatten().all(|remote| remote.is_balanced())
+    })
+    .await;
     let (here, there) = (ada.stats(), player.stats());
     assert_balanced(&here);
     assert_balanced(&there);
