@@ -1,10 +1,25 @@
 //! Client to client, by way of the server.
 //!
-//! The seed has no script for it, only this:
+//! Roblox's documentation has no script for it, only this:
 //!
 //! > Clients cannot communicate directly with other clients, although you can effectively dispatch an
 //! > event from one client to another by using the FireServer() method, then calling FireClient() or
 //! > FireAllClients() in the event handler for OnServerEvent.
+//!
+//! ```lua
+//! -- LocalScript in StarterPlayerScripts
+//! said.OnClientEvent:Connect(function(name, text)
+//!     print(name, text)
+//! end)
+//! say:FireServer("hi")
+//!
+//! -- Script in ServerScriptService
+//! say.OnServerEvent:Connect(function(player, text)
+//!     if #text <= 200 then
+//!         said:FireAllClients(player.Name, text)
+//!     end
+//! end)
+//! ```
 //!
 //! prints:
 //!

@@ -11,11 +11,11 @@
 //! local ReplicatedStorage = game:GetService("ReplicatedStorage")
 //! local remoteEvent = ReplicatedStorage:WaitForChild("RemoteEventTest")
 //! local function onCreatePart(player, partColor, partPosition)
-//! print(player.Name .. " fired the RemoteEvent")
-//! local newPart = Instance.new("Part")
-//! newPart.BrickColor = partColor
-//! newPart.Position = partPosition
-//! newPart.Parent = workspace
+//!     print(player.Name .. " fired the RemoteEvent")
+//!     local newPart = Instance.new("Part")
+//!     newPart.BrickColor = partColor
+//!     newPart.Position = partPosition
+//!     newPart.Parent = workspace
 //! end
 //! remoteEvent.OnServerEvent:Connect(onCreatePart)
 //! ```
@@ -37,7 +37,7 @@ use farfire::{
     values::{BrickColor, Vector3},
 };
 
-/// In code that both sides compile, as the seed's remotes are in ReplicatedStorage.
+/// In code that both sides compile, as Roblox keeps remotes in ReplicatedStorage.
 const REMOTE_EVENT: RemoteEvent<(BrickColor, Vector3)> = RemoteEvent::new("RemoteEventTest");
 
 #[tokio::main(flavor = "current_thread")]

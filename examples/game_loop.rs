@@ -3,6 +3,17 @@
 //! What a Roblox server does between two Heartbeats is spelled out here: take what has arrived, step
 //! the world, send everything at once. Poses travel unreliably and only the latest counts.
 //!
+//! ```lua
+//! -- Script in ServerScriptService
+//! local world = {}
+//! pose.OnServerEvent:Connect(function(player, position)
+//!     world[player.Name] = position
+//! end)
+//! RunService.Heartbeat:Connect(function()
+//!     snapshot:FireAllClients(world)
+//! end)
+//! ```
+//!
 //! prints:
 //!
 //! ```text

@@ -1,12 +1,22 @@
 //! Server to client to server: a `RemoteFunction` that the server invokes on a client.
 //!
-//! The seed warns of it and has no script:
+//! ```lua
+//! -- Script in ServerScriptService
+//! for _, player in Players:GetPlayers() do
+//!     -- Yields for as long as the client likes, and raises what goes wrong there
+//!     local ok, number = pcall(remoteFunction.InvokeClient, remoteFunction, player, "how many?")
+//!     print(player.Name .. ":", number)
+//! end
 //!
-//! > You can use a Script to call a function on the client by calling the InvokeClient() method on a
-//! > RemoteFunction, but it has the following serious risks:
+//! -- LocalScript in StarterPlayerScripts
+//! remoteFunction.OnClientInvoke = function(question)
+//!     print("The server asks:", question)
+//!     return 7
+//! end
+//! ```
 //!
-//! The list is lost there. A client's callback may fail, the client may leave during the call, and it
-//! may never return. Here each of the three is an error, by the timeout at the latest.
+//! Roblox's documentation warns of it: a client's callback may fail, the client may leave during the
+//! call, and it may never return. Here each of the three is an error, by the timeout at the latest.
 //!
 //! prints:
 //!

@@ -7,15 +7,15 @@
 //! local secondsRemaining = 5
 //! -- Fire the RemoteEvent every second until time expires
 //! for t = secondsRemaining, 1, -1 do
-//! remoteEvent:FireAllClients(t)
-//! task.wait(1)
+//!     remoteEvent:FireAllClients(t)
+//!     task.wait(1)
 //! end
 //!
 //! -- LocalScript in StarterPlayerScripts
 //! local ReplicatedStorage = game:GetService("ReplicatedStorage")
 //! local remoteEvent = ReplicatedStorage:WaitForChild("RemoteEventTest")
 //! local function onTimerUpdate(seconds)
-//! print(seconds)
+//!     print(seconds)
 //! end
 //! -- Call "onTimerUpdate()" when the server fires the RemoteEvent
 //! remoteEvent.OnClientEvent:Connect(onTimerUpdate)
@@ -31,7 +31,7 @@
 //! [Ada] 1
 //! ```
 //!
-//! The seed's server counts from its start. This one waits for its clients, or they would miss the
+//! The server above counts from its start. This one waits for its clients, or they would miss the
 //! first numbers: an event goes to those who are connected when it is fired.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]

@@ -6,8 +6,8 @@
 //! local Players = game:GetService("Players")
 //! local remoteEvent = ReplicatedStorage:WaitForChild("RemoteEventTest")
 //! local function onPlayerAdded(player)
-//! print("[Server] Firing event to player", player.Name)
-//! remoteEvent:FireClient(player, Players.MaxPlayers, Players.RespawnTime)
+//!     print("[Server] Firing event to player", player.Name)
+//!     remoteEvent:FireClient(player, Players.MaxPlayers, Players.RespawnTime)
 //! end
 //! Players.PlayerAdded:Connect(onPlayerAdded)
 //!
@@ -17,8 +17,8 @@
 //! local remoteEvent = ReplicatedStorage:WaitForChild("RemoteEventTest")
 //! local player = Players.LocalPlayer
 //! local function onNotifyPlayer(maxPlayers, respawnTime)
-//! print("[Client] Event received by player", player.Name)
-//! print(maxPlayers, respawnTime)
+//!     print("[Client] Event received by player", player.Name)
+//!     print(maxPlayers, respawnTime)
 //! end
 //! remoteEvent.OnClientEvent:Connect(onNotifyPlayer)
 //! ```

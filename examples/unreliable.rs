@@ -1,6 +1,6 @@
 //! Unreliable: an `UnreliableRemoteEvent`, at most once and never more than 1000 bytes.
 //!
-//! The seed does not have it. What a counter and two payloads look like in Luau:
+//! What a counter and a payload look like in Luau:
 //!
 //! ```lua
 //! -- LocalScript in StarterPlayerScripts

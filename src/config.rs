@@ -47,6 +47,12 @@ pub enum Flush {
 /// # Defaults
 ///
 /// Those of [`Limits::default`], named at each field. On a client only the fields that say so matter.
+///
+/// ```
+/// let mut limits = farfire::Limits::default();
+/// limits.outbox_bytes = 1024 * 1024;
+/// // `Server::builder(..).limits(limits)`
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -66,10 +72,11 @@ pub struct Limits {
     pub calls_in_flight: usize,
     /// Calls to one peer waiting in that line (default 1024; server and client); one more fails.
     pub calls_waiting: usize,
-    /// Encoded arguments of one reliable event or call from a client (default 64 KiB).
+    /// Bytes of the encoded arguments of one reliable event or call from a client, and of the results
+    /// that a client gives (default 64 KiB; on a client only for those results).
     pub payload_from_client: usize,
-    /// Encoded arguments of one reliable event or call from the server, and its results
-    /// (default 1 MiB; server and client).
+    /// Bytes of the encoded arguments of one reliable event or call from the server, and of the
+    /// results that it gives (default 1 MiB; server and client).
     pub payload_from_server: usize,
     /// Events of one remote and player kept for a handler that is not there yet
     /// (default 256; server and client; R34).
@@ -123,11 +130,13 @@ impl Default for Limits {
 ///
 /// # Defaults
 ///
-/// Those of [`Timeouts::default`], named at each field.
+/// Those of [`Timeouts::default`], named at each field. Its `call` is that of a client: a server that is
+/// given timeouts waits as long, where it would wait 5 s by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// From the first packet of a client to its place among the players (default 5 s).
+    /// From the first packet of a client to its place among the players; on a client, all of
+    /// `connect` (default 5 s).
     pub join: Duration,
     /// Silence after which a connection is given up (default 10 s).
     pub idle: Duration,

@@ -26,6 +26,24 @@ use crate::{
 ///
 /// Implemented for `R` itself, for `Result<R, E>` where `E` becomes a [`HandlerError`], and for
 /// futures of both. `M` only keeps these apart; the compiler infers it.
+///
+/// An asynchronous handler that uses `?` names its error type once, in its last expression, because
+/// nothing else says what it is:
+///
+/// ```
+/// # use farfire::{HandlerError, RemoteFunction, Server};
+/// # const CONFIRM: RemoteFunction<String, bool> = RemoteFunction::new("Confirm");
+/// # const BUY: RemoteFunction<String, u32> = RemoteFunction::new("Buy");
+/// # fn describe(server: &Server) {
+/// server.on_server_invoke(&BUY, |player, item| async move {
+///     let sure = player.server().invoke_client(&player, &CONFIRM, &item).await?;
+///     if !sure {
+///         return Err("not bought".into());
+///     }
+///     Ok::<_, HandlerError>(30)
+/// });
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a handler of this remote must return `{R}`, but this one returns `{Self}`",
     label = "returns `{Self}`",

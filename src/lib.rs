@@ -69,16 +69,21 @@
 //! have to wait, on the tokio runtime on which the server or client was started, else on a small one that
 //! farfire makes. A program needs no runtime of its own: [`ServerBuilder::start`] never waits, and
 //! what does wait has a blocking form.
+//!
+//! # Numbers in these docs
+//!
+//! A number such as R25, in these pages and in the source, stands for a statement about what remotes do.
+//! `docs/remotes.md` in the repository has a line for each.
 
 #![forbid(unsafe_code)]
 
-// Vocabulary: what both sides compile. Plain values, which know nothing that runs.
+// Vocabulary: what both sides compile, and how its values become bytes. Nothing that runs.
+mod codec;
 pub mod config;
 pub mod remote;
+mod shape;
 pub mod values;
 // Bytes: what travels, as pure functions. No tasks, no sockets, no clock.
-mod codec;
-mod shape;
 mod wire;
 // Meaning: what the bytes of a peer are allowed to do. A machine, with time as an argument.
 pub mod handler;

@@ -17,7 +17,13 @@ use crate::{
 };
 
 /// A player's number: unique for as long as its server runs, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// It can travel in arguments, as a `u64`. From a client it is a claim: who fired an event, the handler is
+/// told by its [`Player`].
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct PlayerId(pub(crate) u64);
 
 impl PlayerId {

@@ -83,7 +83,13 @@ impl<A: Payload> RemoteEvent<A> {
     /// Moves this remote to a stream of its own, called `lane`.
     ///
     /// Events of one lane stay in order; a lost packet on one lane delays no other lane. Against
-    /// other lanes there is no order, and lanes are outside the barrier of calls.
+    /// other lanes there is no order, and calls do not wait for events on lanes. A connection has 15
+    /// lanes beside the default one; with more names than that the rest go on the default lane, which
+    /// is logged.
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if `lane` is empty or longer than 64 bytes.
     pub const fn lane(mut self, lane: &'static str) -> Self {
         check_lane(lane);
         self.spec.policy.lane = Some(lane);

@@ -1,6 +1,6 @@
 //! Every example prints what its header says, each process its own lines, in order.
 //!
-//! The expected lines are those of the seed's scripts. Order across processes is not compared.
+//! The expected lines are those of the documentation's scripts. Order across processes is not compared.
 
 #[path = "shared/process.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]

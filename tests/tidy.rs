@@ -30,9 +30,9 @@ const MODULES: &[(&str, &str)] = &[
     ("fire", "thiserror tracing"),
     ("invocation", "bytes tokio tracing"),
     // The front door.
-    ("player", ""),
+    ("player", "serde"),
     ("server", "bytes futures_util thiserror tokio tracing"),
-    ("client", "bytes thiserror tokio tracing"),
+    ("client", "bytes futures_util thiserror tokio tracing"),
 ];
 
 /// What a file names against the list, and why it may. One that is no longer needed fails the test.
@@ -117,6 +117,89 @@ fn documents_agree_with_the_source() {
         let shown = map.contains(&format!("`{module}`"));
         assert!(shown, "ARCHITECTURE.md does not show `{module}`");
     }
+    let (_, floors) = map.split_once("| floor |").unwrap();
+    let (floors, _) = floors.split_once("\n\n").unwrap();
+    for (module, crates) in MODULES {
+        let mut rows = floors.lines();
+        let row = rows.find(|row| row.contains(&format!("`{module}`")));
+        let row = row.unwrap_or_else(|| panic!("`{module}` is on no floor of ARCHITECTURE.md"));
+        for name in crates.split_whitespace() {
+            let shown = row.contains(&name.replace('_', "-"));
+            assert!(
+                shown,
+                "its floor of ARCHITECTURE.md lacks {name} for `{module}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_number_that_is_cited_has_its_line() {
+    let document = fs::read_to_string(root().join("docs/remotes.md")).unwrap();
+    let lines = document.lines().filter_map(|line| line.strip_prefix("| "));
+    let lines = lines.filter_map(|line| line.split(" |").next());
+    let lines: Vec<_> = lines.filter(|first| *first != "number").collect();
+    let listed: BTreeSet<_> = lines.iter().map(|number| number.to_string()).collect();
+    assert_eq!(listed.len(), lines.len(), "a number has two lines");
+    let mut missing = Vec::new();
+    for folder in ["src", "tests", "examples", "benches", "crates"] {
+        for (file, text) in files_in(folder) {
+            let comments = text.lines().filter_map(|line| line.split_once("//"));
+            let comments: Vec<_> = comments.map(|(_, comment)| comment).collect();
+            let mut cited = cited_in(&comments.join(" "));
+            cited.retain(|number| !listed.contains(number));
+            missing.extend(
+                cited
+                    .iter()
+                    .map(|number| format!("{folder}/{file}: {number}")),
+            );
+        }
+    }
+    assert!(missing.is_empty(), "not in docs/remotes.md: {missing:#?}");
+}
+
+#[test]
+fn citations_are_found() {
+    let cited = cited_in(
+        "Design 2.1, 6: 64 KiB, R30-R32 (H5), D1. Not R, RFC9000, U+D800, 0xR1 or a design.",
+    );
+    let expected = ["D1", "Design 2.1", "Design 6", "H5", "R30", "R31", "R32"];
+    assert_eq!(cited.iter().collect::<Vec<_>>(), expected);
+}
+
+/// The numbers that a comment cites: `R1`, `H2`, `D3`, and after "design" also `4` and `5.6`; of a
+/// range such as `R30-R36` all.
+fn cited_in(comment: &str) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    let (mut of_design, mut last) = (false, None);
+    for word in comment.split(|c: char| c.is_whitespace() || ",;()[]`/".contains(c)) {
+        let (ends, word) = (word.ends_with(':'), word.trim_end_matches(['.', ':', '?']));
+        if word.is_empty() || word == "and" {
+            continue;
+        }
+        if word.eq_ignore_ascii_case("design") {
+            of_design = true;
+            continue;
+        }
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if of_design && word.split('.').all(is_number) {
+            cited.insert(format!("Design {word}"));
+            of_design = !ends;
+            continue;
+        }
+        of_design = false;
+        for (at, part) in word.split('-').enumerate() {
+            let Some(number) = part.strip_prefix(['R', 'D', 'H']).filter(|n| is_number(n)) else {
+                break;
+            };
+            let number: u32 = number.parse().expect("a short number");
+            let first = last.filter(|_| at > 0).unwrap_or(number);
+            let kind = &part[..1];
+            cited.extend((first..=number).map(|number| format!("{kind}{number}")));
+            last = Some(number);
+        }
+    }
+    cited
 }
 
 /// The code of each file below `src/`: without comments, and without tests.
@@ -176,7 +259,12 @@ fn is_test(file: &str) -> bool {
 
 /// All files below `src/`, by their paths in it.
 fn files() -> Vec<(String, String)> {
-    let source = root().join("src");
+    files_in("src")
+}
+
+/// All Rust files below a folder of the repository, by their paths in it.
+fn files_in(folder: &str) -> Vec<(String, String)> {
+    let source = root().join(folder);
     let (mut folders, mut files) = (vec![source.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("the folder is there") {
@@ -185,7 +273,10 @@ fn files() -> Vec<(String, String)> {
                 folders.push(path);
                 continue;
             }
-            let file = path.strip_prefix(&source).expect("it is below src");
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let file = path.strip_prefix(&source).expect("it is below the folder");
             let file = file.to_string_lossy().replace('\\', "/");
             files.push((file, fs::read_to_string(path).expect("it is text")));
         }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
 use tokio::{
     sync::oneshot,
@@ -92,31 +93,8 @@ async fn join(
 ) -> Result<(Connection, Welcome), ConnectError> {
     let patience = wiring.timeouts.join;
     let deadline = Instant::now() + patience;
-    let (host, peer) = resolve(address, deadline).await?;
-    let (crypto, verdict) =
-        tls::client_config(trust, &[wire::ALPN]).map_err(|error| ConnectError::Setup {
-            detail: error.to_string(),
-        })?;
-    let config = network::client_config(crypto, &wiring.limits, &wiring.timeouts);
-    let endpoint = place
-        .network
-        .client_endpoint(at, peer, place.alone)
-        .map_err(|source| ConnectError::Socket { source })?;
-    let connecting = endpoint
-        .connect_with(config, peer, &host)
-        .map_err(|error| ConnectError::Setup {
-            detail: error.to_string(),
-        })?;
-    let unreachable = || ConnectError::Unreachable {
-        address: peer,
-        waited: patience,
-    };
-    let connection = match timeout_at(deadline, connecting).await {
-        Err(_) => return Err(unreachable()),
-        Ok(Err(ConnectionError::TimedOut)) => return Err(unreachable()),
-        Ok(Err(error)) => return Err(failed(peer, error, trust, &verdict)),
-        Ok(Ok(connection)) => connection,
-    };
+    let (host, peers) = resolve(address, deadline).await?;
+    let connection = first_to_answer(place, at, wiring, trust, &host, &peers, deadline).await?;
     if connection
         .max_datagram_size()
         .is_none_or(|most| most < wire::MAX_DATAGRAM)
@@ -168,6 +146,69 @@ async fn join(
     }
 }
 
+/// Tries every address of the server, each a moment after the one before: the first that answers and
+/// proves its identity is the one.
+async fn first_to_answer(
+    place: &Place,
+    at: usize,
+    wiring: &Wiring<Here>,
+    trust: &Trust,
+    host: &str,
+    peers: &[SocketAddr],
+    deadline: Instant,
+) -> Result<Connection, ConnectError> {
+    let attempts = peers.iter().enumerate().map(|(number, peer)| async move {
+        tokio::time::sleep(HEAD_START * number as u32).await;
+        shake_hands(place, at, wiring, trust, host, *peer, deadline).await
+    });
+    let mut attempts: FuturesUnordered<_> = attempts.collect();
+    let mut unlike_silence = None;
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(connection) => return Ok(connection),
+            Err(ConnectError::Unreachable { .. }) => {}
+            Err(error) => unlike_silence = unlike_silence.or(Some(error)),
+        }
+    }
+    // Whoever answered says more than those who did not.
+    Err(unlike_silence.unwrap_or_else(|| ConnectError::Unreachable {
+        addresses: peers.to_vec(),
+        waited: wiring.timeouts.join,
+    }))
+}
+
+async fn shake_hands(
+    place: &Place,
+    at: usize,
+    wiring: &Wiring<Here>,
+    trust: &Trust,
+    host: &str,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Result<Connection, ConnectError> {
+    let setup = |error: &dyn std::fmt::Display| ConnectError::Setup {
+        detail: error.to_string(),
+    };
+    let (crypto, verdict) =
+        tls::client_config(trust, &[wire::ALPN]).map_err(|error| setup(&error))?;
+    let config = network::client_config(crypto, &wiring.limits, &wiring.timeouts);
+    let endpoint = place
+        .network
+        .client_endpoint(at, peer, place.alone)
+        .map_err(|source| ConnectError::Socket { source })?;
+    let connecting = endpoint
+        .connect_with(config, peer, host)
+        .map_err(|error| setup(&error))?;
+    match timeout_at(deadline, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Err(_) | Ok(Err(ConnectionError::TimedOut)) => Err(ConnectError::Unreachable {
+            addresses: vec![peer],
+            waited: wiring.timeouts.join,
+        }),
+        Ok(Err(error)) => Err(failed(peer, error, trust, &verdict)),
+    }
+}
+
 async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectError> {
     let lost = |error: Option<ConnectionError>| {
         let error = error.or_else(|| connection.close_reason());
@@ -198,7 +239,10 @@ async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectE
     })
 }
 
-async fn resolve(address: &str, deadline: Instant) -> Result<(String, SocketAddr), ConnectError> {
+async fn resolve(
+    address: &str,
+    deadline: Instant,
+) -> Result<(String, Vec<SocketAddr>), ConnectError> {
     let unusable = |source| ConnectError::Address {
         address: address.into(),
         source,
@@ -207,13 +251,15 @@ async fn resolve(address: &str, deadline: Instant) -> Result<(String, SocketAddr
     if port.parse::<u16>().map_or(true, |port| port == 0) {
         return Err(unusable(None));
     }
-    let found = match timeout_at(deadline, tokio::net::lookup_host(address)).await {
-        Ok(found) => found.map_err(|error| unusable(Some(error)))?.next(),
-        Err(_) => None,
+    let peers: Vec<_> = match timeout_at(deadline, tokio::net::lookup_host(address)).await {
+        Ok(found) => found.map_err(|error| unusable(Some(error)))?.collect(),
+        Err(_) => Vec::new(),
     };
-    let peer = found.ok_or_else(|| unusable(None))?;
+    if peers.is_empty() {
+        return Err(unusable(None));
+    }
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok((host.into(), peer))
+    Ok((host.into(), peers))
 }
 
 /// Says in our own terms why a handshake failed.
@@ -341,11 +387,12 @@ pub enum ConnectError {
     },
     /// Nobody answered.
     #[error(
-        "no answer from {address} within {waited:?}: check the address and the port, and that the server runs and its firewall lets UDP in"
+        "no answer from {} within {waited:?}: check the address and the port, and that the server runs and its firewall lets UDP in",
+        list(.addresses)
     )]
     Unreachable {
-        /// The address.
-        address: SocketAddr,
+        /// The addresses of the server, all of which were tried.
+        addresses: Vec<SocketAddr>,
         /// How long was waited.
         waited: Duration,
     },
@@ -399,7 +446,7 @@ pub enum ConnectError {
         detail: String,
     },
     /// The server refused for a reason of its own.
-    #[error("the server refused: {reason} ({code})")]
+    #[error("the server refused: {reason} ({} {:#x})", .code.name(), .code.as_u32())]
     Refused {
         /// The code that was sent.
         code: CloseCode,
@@ -488,5 +535,12 @@ impl From<Refused> for ConnectError {
 
 /// By how much a network thread that is not blocked is never late.
 const BLOCKED: Duration = Duration::from_millis(500);
+fn list(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(" or ")
+}
+
+/// How long an address has before the next one is tried as well, as happy eyeballs do (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
 /// The TLS alert `no_application_protocol`, as QUIC carries it.
 const NO_APPLICATION_PROTOCOL: u64 = 0x178;

@@ -32,6 +32,9 @@ use crate::{
 ///
 /// A cheap handle: clones are the same client, and it leaves when the last one is dropped. Every method
 /// takes `&self` and none blocks, except those that say so.
+///
+/// A handler that captures a clone keeps the client connected: then [`leave`](Self::leave) ends it, or
+/// the server does.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<ClientInner>,
@@ -134,7 +137,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`WaitError`] if the two sides mean different things by the name, or the connection ends.
+    /// [`WaitError`] if the two sides, or two places of this program, mean different things by the
+    /// name, or if the connection ends.
     ///
     /// # Cancel safety
     ///
@@ -201,9 +205,10 @@ impl Client {
         }
     }
 
-    /// Runs `hook` once when the connection ends, for whatever reason; at once if it has ended.
+    /// Runs `hook` once when the connection ends, for whatever reason.
     ///
-    /// It runs on the network thread and must not block.
+    /// It runs on the network thread and must not block. If the connection has already ended, it runs
+    /// here, before this returns.
     pub fn on_disconnected(&self, hook: impl FnOnce(DisconnectReason) + Send + 'static) {
         let reason = match &mut *self.inner.disconnected() {
             Disconnected::Not(hooks) => return hooks.push(Box::new(hook)),
@@ -240,12 +245,10 @@ impl Client {
 
     /// The same for a program without a runtime.
     ///
-    /// On a thread of a runtime, which it would stall, it only starts to leave.
-    pub fn leave_blocking(&self) {
+    /// On a thread of a runtime, which it would stall, it only starts to leave, and gives `None`.
+    pub fn leave_blocking(&self) -> Option<DisconnectReason> {
         self.inner.link.finish(CloseCode::LEFT, "", true);
-        if !may_not_block() {
-            block_on(self.inner.link.closed());
-        }
+        (!may_not_block()).then(|| block_on(self.inner.link.closed()))
     }
 
     /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.

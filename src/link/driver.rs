@@ -22,7 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use super::{
     Ending, Link, Wiring,
-    call::exchange,
+    call::{CallSlot, exchange},
     inbound::{Inbound, Notice},
     outbound::{Outbound, send_unordered},
     reason::DisconnectReason,
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     handler::incident_of,
     inbox::Context as HandlerContext,
-    session::Violation,
+    session::{Side, Violation},
     wire::{code::CloseCode, control::Control},
 };
 
@@ -50,6 +50,9 @@ pub(crate) struct Driver<C> {
     ping: Interval,
     silence: Silence,
     phase: Phase,
+    peer: Peer,
+    /// Where the callers of our calls under way wait.
+    slots: Vec<Arc<CallSlot>>,
     notices: Vec<Notice>,
 }
 
@@ -71,19 +74,23 @@ enum Done {
 
 enum Phase {
     Running,
-    /// This side ends the connection.
+    /// The connection ends, because this side or the other wants it to.
     Leaving {
         ending: Ending,
+        reason: DisconnectReason,
         said_goodbye: bool,
         patience: Pin<Box<Sleep>>,
     },
-    /// The other side does.
-    Left {
-        code: CloseCode,
-        reason: DisconnectReason,
-        patience: Pin<Box<Sleep>>,
-        lane_ended: bool,
-    },
+}
+
+/// How far the other side is with leaving.
+#[derive(PartialEq, Eq)]
+enum Peer {
+    Here,
+    /// It has said goodbye.
+    Leaving,
+    /// Its default lane has ended.
+    Left,
 }
 
 impl<C: HandlerContext> Driver<C> {
@@ -104,6 +111,8 @@ impl<C: HandlerContext> Driver<C> {
             ping,
             silence: Silence::default(),
             phase: Phase::Running,
+            peer: Peer::Here,
+            slots: Vec::new(),
             notices: Vec::new(),
         }
     }
@@ -224,28 +233,50 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), Violation> {
-        match (notice, &mut self.phase) {
-            (
-                Notice::Goodbye(Control::Goodbye { code, text }),
-                Phase::Running | Phase::Leaving { .. },
-            ) => {
+        match (notice, &self.peer) {
+            (Notice::Goodbye(Control::Goodbye { code, text }), Peer::Here) => {
                 let reason = DisconnectReason::from_peer(self.wiring.side, code, text);
-                let patience = Box::pin(sleep(self.wiring.timeouts.leave));
-                self.link.leave(reason.clone());
-                self.phase = Phase::Left {
-                    code,
-                    reason,
-                    patience,
-                    lane_ended: false,
-                };
+                self.peer = Peer::Leaving;
+                if matches!(self.phase, Phase::Running) {
+                    // What this side has accepted is delivered as well, before both close.
+                    self.link.leave(reason.clone());
+                    let ending = Ending {
+                        code,
+                        text: String::new(),
+                        graceful: true,
+                    };
+                    self.begin_to_leave(ending, reason);
+                }
                 Ok(())
             }
-            (Notice::DefaultLaneEnded, Phase::Left { lane_ended, .. }) => {
-                *lane_ended = true;
+            (Notice::DefaultLaneEnded, Peer::Leaving) => {
+                self.peer = Peer::Left;
                 Ok(())
             }
             (Notice::Goodbye(_) | Notice::DefaultLaneEnded, _) => Err(Violation::Goodbye),
         }
+    }
+
+    fn begin_to_leave(&mut self, ending: Ending, reason: DisconnectReason) {
+        // Calls in line would get no turn before the end, and of those under way nobody who is being
+        // removed can be trusted to answer one.
+        let line = std::mem::take(&mut self.link.lock().calls);
+        for call in line {
+            call.slot.disconnected(reason.clone());
+        }
+        if ending.code == CloseCode::KICKED && self.wiring.side == Side::Server {
+            for slot in self.slots.drain(..) {
+                slot.disconnected(reason.clone());
+            }
+            self.inbound.ignore_events();
+        }
+        let patience = Box::pin(sleep(self.wiring.timeouts.leave));
+        self.phase = Phase::Leaving {
+            ending,
+            reason,
+            said_goodbye: false,
+            patience,
+        };
     }
 
     /// Starts calls and unordered events whose turn it is, and polls those under way.
@@ -258,6 +289,8 @@ impl<C: HandlerContext> Driver<C> {
                         break;
                     };
                     self.calls += 1;
+                    self.slots.retain(|slot| slot.is_waiting());
+                    self.slots.push(call.slot.clone());
                     let link = self.link.clone();
                     self.work.push(Box::pin(async move {
                         exchange(link, call).await;
@@ -293,13 +326,8 @@ impl<C: HandlerContext> Driver<C> {
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),
                 Some(ending) => {
-                    self.fail_calls_in_line(&ending);
-                    let patience = Box::pin(sleep(self.wiring.timeouts.leave));
-                    self.phase = Phase::Leaving {
-                        ending,
-                        said_goodbye: false,
-                        patience,
-                    };
+                    let reason = DisconnectReason::from_here(ending.code, ending.text.clone());
+                    self.begin_to_leave(ending, reason);
                 }
                 None => {}
             }
@@ -312,6 +340,7 @@ impl<C: HandlerContext> Driver<C> {
             Phase::Running => Poll::Pending,
             Phase::Leaving {
                 ending,
+                reason,
                 said_goodbye,
                 patience,
             } => {
@@ -329,38 +358,17 @@ impl<C: HandlerContext> Driver<C> {
                         let _ = self.outbound.poll(cx);
                     }
                 }
-                match patience.as_mut().poll(cx) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(()) => {
-                        let ending = ending.clone();
-                        Poll::Ready(self.close(ending))
-                    }
-                }
-            }
-            Phase::Left {
-                code,
-                reason,
-                patience,
-                lane_ended,
-            } => {
-                // Everything else of the peer was acknowledged before it said goodbye.
-                let done = *lane_ended && !unread;
+                // Everything else of the peer was acknowledged before it said goodbye, and everything
+                // of this side before it is closed.
+                let peer_done = self.peer == Peer::Left && !unread;
+                let done = peer_done && *said_goodbye && self.outbound.goodbye_done(cx);
                 if !done && patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                let (code, reason) = (*code, reason.clone());
-                self.connection.close(VarInt::from_u32(code.as_u32()), b"");
+                let (ending, reason) = (ending.clone(), reason.clone());
+                self.close(ending);
                 Poll::Ready(reason)
             }
-        }
-    }
-
-    /// Calls that wait for their turn would get none before the end.
-    fn fail_calls_in_line(&self, ending: &Ending) {
-        let calls = std::mem::take(&mut self.link.lock().calls);
-        let reason = DisconnectReason::from_here(ending.code, ending.text.clone());
-        for call in calls {
-            call.slot.disconnected(reason.clone());
         }
     }
 
@@ -405,10 +413,7 @@ impl<C: HandlerContext> Driver<C> {
     fn lost(&self, error: quinn::ConnectionError) -> DisconnectReason {
         match &self.phase {
             // The close of the other side answers the goodbye of this one, and the other way round.
-            Phase::Leaving { ending, .. } => {
-                DisconnectReason::from_here(ending.code, ending.text.clone())
-            }
-            Phase::Left { reason, .. } => reason.clone(),
+            Phase::Leaving { reason, .. } => reason.clone(),
             Phase::Running => DisconnectReason::of(self.wiring.side, error),
         }
     }

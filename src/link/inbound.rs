@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -46,6 +46,8 @@ pub(super) struct Inbound<C> {
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
     turn: Turn,
+    /// The player has been removed.
+    ignores_events: bool,
 }
 
 /// What is left of the task's turn.
@@ -133,6 +135,7 @@ impl<C: HandlerContext> Inbound<C> {
             pending: Vec::new(),
             chunks: Default::default(),
             turn: Turn::default(),
+            ignores_events: false,
         }
     }
 
@@ -363,7 +366,12 @@ impl<C: HandlerContext> Inbound<C> {
                         .push_control(&Control::Pong { nonce });
                 }
             }
-            Control::Pong { nonce } => self.link.pong(nonce),
+            Control::Pong { nonce } => {
+                if !self.link.pong(nonce) {
+                    // Nobody asked for it: it costs what a ping costs.
+                    self.session.may_ping(clock::now())?;
+                }
+            }
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
         }
         Ok(())
@@ -390,6 +398,11 @@ impl<C: HandlerContext> Inbound<C> {
         for (offence, count) in self.session.reports() {
             self.context.offended(offence, count);
         }
+    }
+
+    /// From now on no handler hears of an event: the player has been removed.
+    pub(super) fn ignore_events(&mut self) {
+        self.ignores_events = true;
     }
 
     /// Offers held events again, if the registry has changed.
@@ -437,6 +450,11 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
     fn offer(&mut self, event: Event, now: Instant) -> Result<Instant, Violation> {
+        if self.ignores_events {
+            self.session
+                .refuse(event.id, DropCause::ConnectionEnded, now)?;
+            return Ok(now);
+        }
         if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
             self.session.hold(&event, now)?;
             return Ok(now);
@@ -495,16 +513,20 @@ impl Link {
     /// Asks the peer for a sign of life through all queues.
     pub(super) fn ping(&self) {
         let nonce = clock::since(self.born).as_micros() as u64;
+        self.asked.store(nonce, Ordering::Relaxed);
         self.lock().outbox.push_control(&Control::Ping { nonce });
     }
 
-    fn pong(&self, nonce: u64) {
+    /// False if this is no answer to the last ping.
+    fn pong(&self, nonce: u64) -> bool {
+        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
+            return false;
+        }
         let now = clock::since(self.born).as_micros() as u64;
         let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
-        self.data_ping.store(
-            took.as_micros() as u64,
-            std::sync::atomic::Ordering::Relaxed,
-        );
+        let micros = took.as_micros() as u64;
+        self.data_ping.store(micros, Ordering::Relaxed);
+        true
     }
 }
 

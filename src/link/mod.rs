@@ -98,6 +98,8 @@ pub(crate) struct Link {
     calls_running: usize,
     /// Microseconds that a control message last took there and back.
     data_ping: AtomicU64,
+    /// What the last ping asked, until it is answered.
+    asked: AtomicU64,
     born: Instant,
 }
 
@@ -145,7 +147,8 @@ impl Link {
                     limits.outbox_bytes,
                     limits.unreliable_outbox_bytes,
                     ledger.clone(),
-                ),
+                )
+                .with_room_for_broadcasts(limits.broadcast_bytes),
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
@@ -168,6 +171,7 @@ impl Link {
             running: Arc::new(Semaphore::new(limits.calls_running)),
             calls_running: limits.calls_running,
             data_ping: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             born: clock::now(),
         })
     }
@@ -200,6 +204,8 @@ impl Link {
             Err(PushError::Full {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
+            // It may just have been found to be too far behind.
+            Err(PushError::Closed) => self.wake(),
             Err(_) => {}
         }
         result.map(drop)
@@ -247,6 +253,9 @@ impl Link {
             self.apply_log(&mut state);
             if state.outbox.is_closed() {
                 let reason = self.ended().cloned().or_else(|| state.parting());
+                drop(state);
+                // It may just have been found to be too far behind.
+                self.wake();
                 return Err(SubmitError::Closed(reason.unwrap_or_else(|| {
                     DisconnectReason::Lost {
                         detail: "the connection is closing".into(),
@@ -295,7 +304,7 @@ impl Link {
             // Others may have taken them already, and left them to the flush that this is.
             let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
             state.due |= news;
-            news
+            news || state.ending.is_some()
         };
         if news {
             self.wake_here();
@@ -504,6 +513,7 @@ impl Link {
         let mut state = self.lock();
         state.left = Some(reason);
         state.outbox.close();
+        state.due = true;
     }
 
     /// Waits for the end of the connection.

@@ -84,12 +84,7 @@ impl Outbound {
             return;
         }
         while self.lanes.len() < state.outbox.lanes() {
-            self.lanes.push(Lane {
-                is_default: self.lanes.is_empty(),
-                state: LaneState::Closed,
-                queue: VecDeque::new(),
-                finish: false,
-            });
+            self.lanes.push(Lane::new(self.lanes.is_empty()));
         }
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             while lane.queue.len() < MOST_CHUNKS
@@ -200,21 +195,17 @@ impl Outbound {
     pub(super) fn side_lanes_done(&mut self, cx: &mut Context<'_>) -> bool {
         let mut done = true;
         for lane in self.lanes.iter_mut().skip(1) {
-            if let LaneState::Finishing(acknowledged) = &mut lane.state
-                && acknowledged.as_mut().poll(cx).is_ready()
-            {
-                lane.state = LaneState::Finished;
-            }
-            done &= matches!(lane.state, LaneState::Finished | LaneState::Closed);
+            done &= lane.poll_done(cx) || matches!(lane.state, LaneState::Closed);
         }
         done
     }
 
     /// Says goodbye on the default lane, and ends it.
     pub(super) fn say_goodbye(&mut self, goodbye: &Control) {
-        let Some(lane) = self.lanes.first_mut() else {
-            return;
-        };
+        if self.lanes.is_empty() {
+            self.lanes.push(Lane::new(true));
+        }
+        let lane = &mut self.lanes[0];
         if matches!(lane.state, LaneState::Closed) {
             lane.queue.push_back(prelude(""));
             lane.state = LaneState::Opening(open(&self.link));
@@ -225,6 +216,13 @@ impl Outbound {
         wire::frame::put_frame(&mut bytes, wire::CONTROL_ID, &payload);
         lane.queue.push_back(Chunk::of(bytes.freeze()));
         lane.finish = true;
+    }
+
+    /// Whether the goodbye, and everything before it, is acknowledged.
+    pub(super) fn goodbye_done(&mut self, cx: &mut Context<'_>) -> bool {
+        self.lanes
+            .first_mut()
+            .is_some_and(|lane| lane.poll_done(cx))
     }
 
     /// Whether nothing is waiting to be written.
@@ -242,6 +240,25 @@ impl State {
 }
 
 impl Lane {
+    fn new(is_default: bool) -> Self {
+        Self {
+            is_default,
+            state: LaneState::Closed,
+            queue: VecDeque::new(),
+            finish: false,
+        }
+    }
+
+    /// Whether it has ended, and all of it is acknowledged.
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> bool {
+        if let LaneState::Finishing(acknowledged) = &mut self.state
+            && acknowledged.as_mut().poll(cx).is_ready()
+        {
+            self.state = LaneState::Finished;
+        }
+        matches!(self.state, LaneState::Finished)
+    }
+
     /// Writes from the queue; yields how many pieces at its front are written whole.
     fn poll_write(
         &mut self,

@@ -116,7 +116,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Decides who may join. It runs on the program's runtime, within the `join` timeout.
+    /// Decides who may join (default everyone).
+    ///
+    /// It runs on the program's runtime, before there is a [`Player`], and within the `join` timeout.
+    /// If it panics, the player is refused.
     ///
     /// ```
     /// # use farfire::{Admission, Refusal, Server, tls::Identity};
@@ -265,6 +268,7 @@ impl ServerBuilder {
             seats: AtomicUsize::new(0),
             last_player: AtomicU64::new(0),
             next_thread: AtomicUsize::new(0),
+            broadcasting: Mutex::default(),
             stopping: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             hubs,

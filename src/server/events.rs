@@ -70,8 +70,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`FireError`] if the arguments cannot be sent to anybody, or the first that a player's own
-    /// outbox gave; the others still got it.
+    /// [`FireError`] if the arguments cannot be sent to anybody, or the first error of a single player,
+    /// such as a full outbox or other types; the others still got it.
     pub fn fire_clients<'a, A: Payload>(
         &self,
         players: impl IntoIterator<Item = &'a Player>,
@@ -94,8 +94,8 @@ impl Server {
     /// Fires an event to every client connected now, encoded once (R17, R29).
     ///
     /// The cost to the caller does not grow with the number of players. A player that is too far
-    /// behind to take it, by four times `outbox_bytes`, is disconnected as a slow consumer: nobody
-    /// else waits for it. Of unreliable events it misses some.
+    /// behind to take it, by `outbox_bytes` and `broadcast_bytes` together, is disconnected as a slow
+    /// consumer: nobody else waits for it. Of unreliable events it misses some.
     ///
     /// # Errors
     ///
@@ -278,7 +278,9 @@ impl Server {
             except,
         });
         let wake = inner.wiring.flush == crate::config::Flush::Immediate;
-        // All or none: room is made sure of on every thread before any of them gets it.
+        // All or none, and in one order everywhere: room is made sure of on every thread before any of
+        // them gets it, and nobody comes between.
+        let broadcasting = inner.broadcasting.lock();
         if let Some((queued, limit)) = inner.hubs.iter().find_map(|hub| hub.is_full(&broadcast)) {
             return Err(FireError::QueueFull { queued, limit });
         }
@@ -286,6 +288,7 @@ impl Server {
             .hubs
             .iter()
             .for_each(|hub| hub.broadcast(broadcast.clone(), wake));
+        drop(broadcasting);
         Ok(())
     }
 }

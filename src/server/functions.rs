@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
@@ -83,6 +84,10 @@ impl Server {
 
     /// Calls a function on each of these clients at the same time; outcomes come as they arrive.
     ///
+    /// Each call has the deadline of an [`invoke_client`](Self::invoke_client): that of the
+    /// [function](RemoteFunction::timeout), else 5 s unless set. It starts when the outcomes are first
+    /// asked for.
+    ///
     /// ```no_run
     /// # use farfire::{RemoteFunction, Server};
     /// const VOTE: RemoteFunction<String, bool> = RemoteFunction::new("Vote");
@@ -99,13 +104,12 @@ impl Server {
         function: &RemoteFunction<A, R>,
         args: &A,
     ) -> Gather<R> {
-        let calls = players.into_iter().map(|player| {
-            let (player, call) = (player.clone(), self.invoke_client(player, function, args));
-            let outcome: Outcomes<R> = Box::pin(async move { (player, call.await) });
-            outcome
-        });
+        let calls = players.into_iter();
+        let calls =
+            calls.map(|player| (player.clone(), self.invoke_client(player, function, args)));
         Gather {
-            calls: calls.collect(),
+            prepared: calls.collect(),
+            calls: FuturesUnordered::new(),
         }
     }
 
@@ -144,24 +148,40 @@ type Outcomes<R> = Pin<Box<dyn Future<Output = (Player, Result<R, InvokeError>)>
 /// calls that have none yet.
 #[must_use = "the calls are made when this is awaited"]
 pub struct Gather<R> {
+    /// Calls that have not been made: all of them, or none.
+    prepared: Vec<(Player, Invocation<R>)>,
     calls: FuturesUnordered<Outcomes<R>>,
 }
 
-impl<R> Gather<R> {
+impl<R: Payload> Gather<R> {
+    /// Sets how long each call may take, as [`Invocation::timeout`] does.
+    ///
+    /// It has no effect on calls that have been made, which the first outcome that is waited for does.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        let prepared = self.prepared.into_iter();
+        let prepared = prepared.map(|(player, call)| (player, call.timeout(timeout)));
+        self.prepared = prepared.collect();
+        self
+    }
+
     /// Waits for the next outcome; `None` when all have come.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe: an outcome is taken only when this returns.
     pub async fn next(&mut self) -> Option<(Player, Result<R, InvokeError>)> {
-        self.calls.next().await
+        StreamExt::next(self).await
     }
 }
 
-impl<R> Stream for Gather<R> {
+impl<R: Payload> Stream for Gather<R> {
     type Item = (Player, Result<R, InvokeError>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        for (player, call) in std::mem::take(&mut self.prepared) {
+            self.calls
+                .push(Box::pin(async move { (player, call.await) }));
+        }
         Pin::new(&mut self.calls).poll_next(cx)
     }
 }
@@ -169,7 +189,7 @@ impl<R> Stream for Gather<R> {
 impl<R> fmt::Debug for Gather<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gather")
-            .field("waiting", &self.calls.len())
+            .field("waiting", &(self.prepared.len() + self.calls.len()))
             .finish()
     }
 }

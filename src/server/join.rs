@@ -6,7 +6,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -42,7 +42,7 @@ pub struct JoinRequest {
 }
 
 /// Secret bytes that a client brings to be let in.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Token(Bytes);
 
 impl Token {
@@ -116,6 +116,12 @@ pub enum Refusal {
         /// A text for the player, cut to 256 bytes.
         reason: String,
     },
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::Other { reason }
+    }
 }
 
 impl From<&str> for Refusal {
@@ -209,6 +215,9 @@ pub(super) async fn serve(
         Ok(Err(no)) => return refuse(&connection, send, no).await,
         Err(_) => return refuse(&connection, send, No::because(CloseCode::JOIN_TIMEOUT)).await,
     };
+    if server.stopping.load(Ordering::Acquire) {
+        return refuse(&connection, send, No::because(CloseCode::SHUTDOWN)).await;
+    }
     let Some(seat) = server.take_seat() else {
         let full = No {
             code: CloseCode::FULL,
@@ -321,7 +330,16 @@ async fn play(
         limits.calls_in_flight,
         wiring.flush,
     );
-    let remotes = wiring.registry.announcements(0);
+    // As many as fit; the player is told of the others when it takes part in broadcasts.
+    let mut remotes = wiring.registry.announcements(0);
+    let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;
+    let fit = remotes.iter().take_while(|announcement| {
+        let size = announcement.remote.name().len() + announcement.remote.shape().len();
+        let fits = size + ANNOUNCEMENT_OVERHEAD <= room;
+        room = room.saturating_sub(size + ANNOUNCEMENT_OVERHEAD);
+        fits
+    });
+    remotes.truncate(fit.count());
     link.set_announced(remotes.last().map_or(0, |last| last.id));
     link.set_mismatches(mismatches(&server, &hello, &name));
     let bytes = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
@@ -467,6 +485,10 @@ fn close(connection: &Connection, code: CloseCode) {
     connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
 }
 
+/// Settings, at their longest, and the other fields of a welcome.
+const ROOM_FOR_THE_REST: usize = 2 * wire::MAX_SETTINGS * (wire::MAX_SETTING_BYTES + 8) + 1024;
+/// The id, the kind and two lengths.
+const ANNOUNCEMENT_OVERHEAD: usize = 12;
 /// The client has read a refusal well before this, or never will.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
 /// Remotes of one client that are reported by name when both sides declare them differently.

@@ -101,6 +101,8 @@ pub(crate) struct ServerInner {
     seats: AtomicUsize,
     last_player: AtomicU64,
     next_thread: AtomicUsize,
+    /// Held while a broadcast is appended to all logs.
+    broadcasting: Mutex<()>,
     stopping: AtomicBool,
     stopped: AtomicBool,
 }

@@ -35,7 +35,7 @@ pub enum DropCause {
     Stale,
     /// The same event had already arrived.
     Duplicate,
-    /// The remote had not been announced yet.
+    /// This side has not declared the remote, or not heard of it yet; unreliable events are not kept.
     Unannounced,
 }
 

@@ -356,11 +356,11 @@ impl Session {
                 (Some(meta), Freshness::Late) if meta.latest_wins => Some(DropCause::Stale),
                 (Some(_), _) => None,
             };
-            let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
             let cause = cause.or_else(|| {
                 let over = inbound.rate.as_mut().is_some_and(|rate| !rate.take(now));
                 over.then_some(DropCause::RateLimit)
             });
+            let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
             match cause {
                 Some(cause) => self.refuse(id, cause, now)?,
                 None => {

@@ -40,6 +40,8 @@ pub(crate) struct Outbox {
     /// Bytes of reliable events accepted and not yet written to a stream.
     bytes: usize,
     limit: usize,
+    /// The same for what was accepted for everyone.
+    broadcast_limit: usize,
     remotes: Vec<Option<Out>>,
     ledger: Arc<Ledger>,
     /// The highest id that the peer has been told of.
@@ -123,12 +125,21 @@ impl Outbox {
             barrier: 0,
             bytes: 0,
             limit,
+            broadcast_limit: limit.saturating_mul(BROADCAST_FACTOR),
             remotes: Vec::new(),
             ledger,
             announced: 0,
             lane_too_many: None,
             closed: false,
         }
+    }
+
+    /// Gives room for `bytes` of broadcasts on top of everything else, or four times the limit if that
+    /// is more: whatever the log of broadcasts holds must not be too much for a player that keeps up.
+    pub(crate) fn with_room_for_broadcasts(mut self, bytes: usize) -> Self {
+        let room = self.limit.saturating_add(bytes);
+        self.broadcast_limit = self.broadcast_limit.max(room);
+        self
     }
 
     /// Takes an event, or says why not; what is not taken is not counted.
@@ -138,7 +149,7 @@ impl Outbox {
 
     /// The same for an event that was accepted for everyone: this player may be behind by more.
     pub(crate) fn push_broadcast(&mut self, event: &Outgoing<'_>) -> Result<(), PushError> {
-        self.push_within(event, self.limit * BROADCAST_FACTOR)
+        self.push_within(event, self.broadcast_limit)
     }
 
     fn push_within(&mut self, event: &Outgoing<'_>, limit: usize) -> Result<(), PushError> {

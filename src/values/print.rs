@@ -1,4 +1,4 @@
-//! How numbers print: the way the seed's scripts show them, `25` and not `25.0`.
+//! How numbers print: the way Luau's `print` shows them, `25` and not `25.0`.
 //!
 //! Knows nothing about the types that print through it.
 

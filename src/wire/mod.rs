@@ -259,7 +259,7 @@
 //! the barrier, and waits within the call's deadline until then.
 //!
 //! A barrier may be ahead of what the receiver has seen, as streams overtake one another, but not by
-//! more than 1048576 events: that is `PROTOCOL_VIOLATION`. Frames of other lanes, control messages,
+//! more than 4294967296 events: that is `PROTOCOL_VIOLATION`. Frames of other lanes, control messages,
 //! unordered and unreliable events do not count.
 //!
 //! # 11. Ending
@@ -273,9 +273,11 @@
 //! 4. waits for the peer to close, within a grace of its own choosing;
 //! 5. closes the connection with the same code, if the peer has not.
 //!
-//! Who receives `Goodbye` and the end of the default lane reads what has arrived on other streams, which
-//! by the first step is all there is, then closes with the code of the `Goodbye`, without one of its own. If both say `Goodbye`,
-//! each does this. Nothing follows `Goodbye` on the lane, and the default lane does not end without it.
+//! Who receives `Goodbye` reads on to the end of the default lane, and what has arrived on other streams,
+//! which by the first step is all there is. It sends what it still has and says `Goodbye` itself, with
+//! the same code; when that is acknowledged, too, either side closes with the code. It may also close
+//! without a `Goodbye` of its own, and gives up what it has not sent. Nothing follows `Goodbye` on the
+//! lane, and the default lane does not end without it.
 //!
 //! A refusal is ended likewise: the server sends `Refused`, ends the hello stream, and waits up to 1 s
 //! for the client, who has read to the end, to close with the same code; then it closes itself.
@@ -461,8 +463,8 @@ pub(crate) const MAX_SETTINGS: usize = 64;
 pub(crate) const MAX_SETTING_BYTES: usize = 1024;
 
 /// The most events by which a barrier may be ahead of those seen. A frame has at least two bytes, so this
-/// is beyond what a peer can have in its outbox and in flight.
-pub(crate) const MAX_BARRIER_AHEAD: u64 = 1 << 20;
+/// is beyond what a peer can have in its outbox and in flight, however large it made them.
+pub(crate) const MAX_BARRIER_AHEAD: u64 = 1 << 32;
 
 #[cfg(test)]
 mod tests {

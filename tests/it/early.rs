@@ -52,7 +52,7 @@ async fn an_event_waits_for_the_first_handler() {
     assert_eq!(ledger(&ada.stats(), NUMBER.name()).held, 0);
 }
 
-/// R30: the seed's second script fires in `PlayerAdded`, before the client can have a handler.
+/// R30: the documentation's second script fires in `PlayerAdded`, before the client can have a handler.
 #[tokio::test]
 async fn what_is_fired_when_a_player_joins_is_the_first_that_it_sees() {
     let world = World::with(|server| {

@@ -355,7 +355,7 @@ async fn no_arguments_and_absent_arguments_travel() {
     );
 }
 
-/// The seed's own arguments, nested ones, and bytes.
+/// The documentation's own arguments, nested ones, and bytes.
 #[tokio::test]
 async fn the_types_of_the_seed_and_nested_ones_travel() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

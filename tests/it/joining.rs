@@ -499,7 +499,7 @@ async fn a_server_tells_other_versions_which_one_it_speaks() {
     assert_eq!(world.server.players(), []);
 }
 
-/// Design 2.10, lan-trust 4.3: a client learns that the server speaks something else, and what to do.
+/// Design 2.10: a client learns that the server speaks something else, and what to do.
 #[tokio::test]
 async fn a_client_is_told_that_the_server_speaks_another_version() {
     let (other, pin) = raw::server(b"farfire/2");

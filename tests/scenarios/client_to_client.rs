@@ -1,4 +1,4 @@
-//! Section 4: what one client says, the server checks and tells everybody.
+//! What one client says, the server checks and tells everybody.
 
 use std::{
     future::IntoFuture,

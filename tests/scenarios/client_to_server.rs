@@ -1,4 +1,4 @@
-//! Section 1: a client fires, the server makes a part.
+//! A client fires, the server makes a part.
 
 use std::fmt;
 

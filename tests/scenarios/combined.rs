@@ -1,4 +1,4 @@
-//! Section 6: all of the seed's scripts at once, on one `RemoteEventTest`.
+//! All of the documentation's scripts at once, on one `RemoteEventTest`.
 //!
 //! The scripts give the one remote arguments of three kinds and numbers, which one static type cannot
 //! say. [`Args`] says it for this test: a list of values, of which a handler takes those that it names

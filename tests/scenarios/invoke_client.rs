@@ -1,4 +1,4 @@
-//! Section 7: the server invokes a client, which may fail it in every way that there is.
+//! The server invokes a client, which may fail it in every way that there is.
 
 use std::{
     future::IntoFuture,

@@ -1,8 +1,8 @@
-//! What the seed's scripts print, and the variations of them that games meet.
+//! What the documentation's scripts print, and the variations of them that games meet.
 //!
 //! One module per flow. The lines of whole processes are compared in `tests/examples.rs`; here server
-//! and clients share a process where that makes no difference, and still talk over QUIC. Where the
-//! seed waits for seconds, these tests wait for what the seconds stand for.
+//! and clients share a process where that makes no difference, and still talk over QUIC. Where those
+//! scripts wait for seconds, these tests wait for what the seconds stand for.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Section 5: a client invokes, the server makes a part and returns it.
+//! A client invokes, the server makes a part and returns it.
 
 use std::{
     fmt,
@@ -265,7 +265,7 @@ async fn a_caller_that_leaves_stops_no_callback_and_leaves_nothing_behind() {
     until(|| left.strong_count() == 0).await;
 }
 
-/// The seed's table says `OnServerInvoke:Connect(f)`, which Roblox refuses when it runs: a function
+/// The documentation's table says `OnServerInvoke:Connect(f)`, which Roblox refuses when it runs: a function
 /// has one callback, and is no event. Here it does not compile. If functions were event remotes,
 /// both implementations below would apply, and this would not compile either.
 #[test]

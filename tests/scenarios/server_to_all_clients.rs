@@ -1,4 +1,4 @@
-//! Section 3: a countdown, which reaches those who are connected when it is fired.
+//! A countdown, which reaches those who are connected when it is fired.
 
 use std::{
     ops::RangeInclusive,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const REMOTE_EVENT: RemoteEvent<u32> = RemoteEvent::new("RemoteEventTest");
-/// The seed waits for a second.
+/// The documentation's script waits for a second.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Some steps of script 3a, without the waits between them.

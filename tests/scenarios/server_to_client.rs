@@ -1,4 +1,4 @@
-//! Section 2: the server fires at each player that joins, before the player's handler is there.
+//! The server fires at each player that joins, before the player's handler is there.
 
 use farfire::{Client, RemoteEvent};
 

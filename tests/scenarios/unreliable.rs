@@ -1,4 +1,4 @@
-//! Section 8: unreliable events, which arrive once or not at all.
+//! Unreliable events, which arrive once or not at all.
 
 use std::{
     sync::{

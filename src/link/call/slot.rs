@@ -63,7 +63,7 @@ impl CallSlot {
         matches!(inner.state, State::Waiting { .. })
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.lock().state, State::Waiting { .. })
     }
 
