@@ -104,6 +104,10 @@ pub mod tls;
 pub mod client;
 mod player;
 pub mod server;
+// Beside them: what must hold for any bytes, for tests and fuzzers.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 #[doc(inline)]
 pub use crate::{

@@ -157,6 +157,7 @@ impl<C: HandlerContext> Driver<C> {
                         Ok(more) => more,
                         Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
+                    self.inbound.leave_turn_for_datagrams();
                     let lost = loop {
                         if self.inbound.turn_is_over() {
                             more = true;

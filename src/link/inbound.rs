@@ -38,6 +38,8 @@ pub(super) struct Inbound<C> {
     link: Arc<Link>,
     session: Session,
     streams: Vec<Stream>,
+    /// The one that is read first.
+    first: usize,
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
     pending: Vec<HandlerFuture<()>>,
@@ -129,6 +131,7 @@ impl<C: HandlerContext> Inbound<C> {
             link,
             session,
             streams: Vec::new(),
+            first: 0,
             pending: Vec::new(),
             chunks: Default::default(),
             turn: Turn::default(),
@@ -155,6 +158,14 @@ impl<C: HandlerContext> Inbound<C> {
     pub(super) fn start_last_turn(&mut self) {
         self.turn = Turn::default();
         self.session.start_turn(usize::MAX);
+    }
+
+    /// Sees to it that streams which are always full do not keep datagrams waiting for ever.
+    pub(super) fn leave_turn_for_datagrams(&mut self) {
+        if self.turn_is_over() {
+            self.turn.frames = FRAMES_PER_LOOK;
+            self.session.start_turn(FRAMES_PER_LOOK);
+        }
     }
 
     /// Whether others are to have their turn now.
@@ -187,14 +198,20 @@ impl<C: HandlerContext> Inbound<C> {
         cx: &mut Context<'_>,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let mut more = false;
-        for at in 0..self.streams.len() {
-            more |= self.poll_stream(at, cx, notices)?;
+        let mut ended_at = None;
+        let count = self.streams.len();
+        for step in 0..count {
+            let at = (self.first + step) % count;
+            if self.poll_stream(at, cx, notices)? {
+                ended_at = ended_at.or(Some(at));
+            }
         }
+        // The stream that took the turn up is the last of the next one.
+        self.first = ended_at.map_or(0, |at| at + 1);
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
         self.link.passed.set(self.session.passed());
-        Ok(more)
+        Ok(ended_at.is_some())
     }
 
     fn poll_stream(
@@ -209,6 +226,9 @@ impl<C: HandlerContext> Inbound<C> {
             {
                 return Ok(true);
             }
+            if self.turn_is_over() {
+                return Ok(true);
+            }
             let read = {
                 let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
                 match read.poll(cx) {
@@ -220,6 +240,8 @@ impl<C: HandlerContext> Inbound<C> {
                 Ok(Some(count)) => {
                     for chunk in 0..count {
                         let chunk = std::mem::take(&mut self.chunks[chunk]);
+                        // A large event takes as many looks as it has packets.
+                        self.session.spend_turn();
                         self.stream_bytes(at, chunk)?;
                     }
                 }

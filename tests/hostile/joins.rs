@@ -1,0 +1,229 @@
+//! Attacks on the door: handshakes that never end, hellos that take for ever, crowds from one address.
+
+use std::time::Duration;
+
+use farfire::CloseCode;
+
+use crate::{
+    bytes::{Random, hello},
+    enemy::{Lair, config},
+    siege::{Raid, Siege},
+    tap::Hearing,
+};
+
+/// Begins handshakes without end, and hears none of the answers.
+fn forged_handshakes(lair: Lair) -> Raid {
+    Box::pin(handshakes(lair, Hearing::Nothing))
+}
+
+/// Begins handshakes without end, and hears only that it has to prove its address.
+fn stalled_handshakes(lair: Lair) -> Raid {
+    Box::pin(handshakes(lair, Hearing::Retries))
+}
+
+async fn handshakes(lair: Lair, hearing: Hearing) {
+    let config = config(|_| {});
+    let endpoint = lair.endpoint(hearing);
+    let mut begun = Vec::new();
+    while !lair.is_over() {
+        if begun.len() < 400 {
+            let connecting = endpoint.connect_with(config.clone(), lair.server, "localhost");
+            begun.push(connecting.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // They stay where they are: the server has to notice by itself.
+    std::mem::forget(begun);
+}
+
+/// Shakes hands twenty times over, and says hello one byte at a time.
+fn slow_hellos(lair: Lair) -> Raid {
+    Box::pin(async move {
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            if let Ok(enemy) = lair.connect().await
+                && let Ok((send, recv)) = enemy.connection.open_bi().await
+            {
+                slow.push((enemy, send, recv));
+            }
+        }
+        let hello = hello("enemy", &[]);
+        // The last byte never comes.
+        for byte in hello[..hello.len() - 1].chunks(1).cycle() {
+            for (_, send, _) in &mut slow {
+                let _ = send.write_all(byte).await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if lair.is_over() {
+                break;
+            }
+        }
+        for (enemy, ..) in &slow {
+            enemy.thrown_out().await;
+        }
+    })
+}
+
+/// Comes in with a crowd from one address, and stays.
+fn crowds(lair: Lair) -> Raid {
+    Box::pin(async move {
+        let mut inside = Vec::new();
+        while !lair.is_over() {
+            if inside.len() < 12
+                && let Some(enemy) = lair.join().await
+            {
+                inside.push(enemy);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            assert!(inside.len() <= 8, "{} got in", inside.len());
+        }
+    })
+}
+
+/// Says hello with all the remotes that fit, each of another kind than the server's.
+fn long_hellos(lair: Lair) -> Raid {
+    Box::pin(async move {
+        let same = vec![("Hit".to_owned(), 3); 4096];
+        let other = (0..4096).map(|number| (format!("{number}"), 1)).collect();
+        let long = [same, other];
+        for remotes in long.iter().cycle() {
+            if lair.is_over() {
+                return;
+            }
+            if let Ok(enemy) = lair.connect().await {
+                let _ = enemy.greet(&hello("enemy", remotes)).await;
+            }
+        }
+    })
+}
+
+/// Shakes hands and says what is no hello.
+fn bad_hellos(lair: Lair) -> Raid {
+    Box::pin(async move {
+        let claim = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+        let long = vec![0; 70_000];
+        let version = [3, 9, 0, 0];
+        let cases: [(&[u8], CloseCode); 4] = [
+            (&claim, CloseCode::MALFORMED),
+            (&long, CloseCode::TOO_LARGE),
+            (&version, CloseCode::PROTOCOL_VERSION),
+            (&[2, 1, 200], CloseCode::MALFORMED),
+        ];
+        for (hello, code) in cases.iter().cycle() {
+            if lair.is_over() {
+                return;
+            }
+            if let Ok(enemy) = lair.connect().await {
+                let answer = enemy.greet(hello).await;
+                if answer.is_ok() {
+                    // A refusal is to be read, and the server waits for that.
+                    assert_eq!(*code, CloseCode::PROTOCOL_VERSION);
+                    continue;
+                }
+                assert_eq!(enemy.thrown_out().await, Some(*code), "{hello:?}");
+            }
+        }
+    })
+}
+
+/// Sends packets that are not QUIC, and first packets that are not whole.
+fn noise(lair: Lair) -> Raid {
+    Box::pin(async move {
+        let socket = lair.socket();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        while !lair.is_over() {
+            let mut packet = random.bytes(1400);
+            if let [first, version @ ..] = &mut packet[..]
+                && random.next() % 2 == 0
+                && version.len() > 1200
+            {
+                // A long header of version 1, with whatever follows.
+                *first = 0xc0 | *first & 0x0f;
+                version[..4].copy_from_slice(&[0, 0, 0, 1]);
+            }
+            if socket.send(&packet).is_ok() {
+                lair.tap.note(packet.len());
+            }
+            if random.next() % 64 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn handshakes_from_forged_addresses_keep_nobody_out() {
+    let siege = Siege::new(|limits, timeouts| {
+        limits.handshakes = 32;
+        timeouts.join = Duration::from_millis(1000);
+    })
+    .await;
+    let report = siege.with_newcomers().run(forged_handshakes).await;
+    report.assert_contained(24);
+    assert!(report.joining <= 32 + 1, "{}", report.joining);
+}
+
+#[tokio::test]
+async fn handshakes_that_stall_keep_nobody_out() {
+    let siege = Siege::new(|limits, timeouts| {
+        limits.handshakes = 32;
+        limits.connections_per_address = 16;
+        timeouts.join = Duration::from_millis(1000);
+    })
+    .await;
+    let report = siege.with_newcomers().run(stalled_handshakes).await;
+    report.assert_contained(24);
+    // Those that need not prove anything yet, and those of the one address that did.
+    assert!(report.joining <= 32 + 16 + 1, "{}", report.joining);
+}
+
+#[tokio::test]
+async fn who_is_slow_to_say_hello_is_sent_away() {
+    let siege = Siege::new(|_, timeouts| timeouts.join = Duration::from_millis(300)).await;
+    let siege = siege.with_newcomers().lasting(Duration::from_millis(500));
+    let report = siege.run(slow_hellos).await;
+    report.assert_contained(32);
+    assert!(!report.ends.is_empty());
+    assert!(
+        report
+            .ends
+            .iter()
+            .all(|end| *end == CloseCode::JOIN_TIMEOUT)
+    );
+    assert_eq!(report.fates.len(), 0);
+}
+
+#[tokio::test]
+async fn a_crowd_from_one_address_leaves_room_for_others() {
+    let siege = Siege::new(|limits, _| {
+        limits.connections_per_address = 8;
+        limits.max_players = 16;
+    })
+    .await;
+    let report = siege.with_newcomers().run(crowds).await;
+    report.assert_contained(24);
+}
+
+#[tokio::test]
+async fn a_hello_with_every_remote_there_can_be_is_read_and_no_more() {
+    let siege = Siege::new(|_, _| {}).await;
+    let report = siege.run(long_hellos).await;
+    report.assert_contained(24);
+    assert!(!report.fates.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_hello_is_sent_away() {
+    let siege = Siege::new(|_, _| {}).await;
+    let report = siege.run(bad_hellos).await;
+    report.assert_contained(32);
+    assert_eq!(report.fates.len(), 0);
+    assert!(report.ends.contains(&CloseCode::TOO_LARGE));
+}
+
+#[tokio::test]
+async fn noise_is_noise() {
+    let siege = Siege::new(|_, _| {}).await;
+    let report = siege.with_newcomers().run(noise).await;
+    report.assert_contained(16);
+}
