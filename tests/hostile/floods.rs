@@ -282,7 +282,10 @@ async fn pings_are_answered_within_the_budget_and_not_hoarded() {
 
 #[tokio::test]
 async fn who_does_not_read_is_given_up_and_keeps_nobody_waiting() {
-    let siege = Siege::new(|limits, _| limits.outbox_bytes = 64 * 1024).await;
+    let siege = Siege::new(|limits, _| {
+        (limits.outbox_bytes, limits.broadcast_bytes) = (64 * 1024, 192 * 1024);
+    })
+    .await;
     let report = siege
         .with_news(64 * 1024)
         .lasting(Duration::from_millis(400))
