@@ -200,7 +200,7 @@ fn forged_barriers(lair: Lair) -> Raid {
                 system_code(&reply),
                 Some(CallCode::CALLEE_DEADLINE.as_u32())
             );
-            let lie = request(ECHO_ID, 60_000, (1 << 20) + 1, &[7]);
+            let lie = request(ECHO_ID, 60_000, (1 << 32) + 1, &[7]);
             let _ = enemy.call(&lie).await;
             let code = enemy.thrown_out().await;
             assert_eq!(code, Some(CloseCode::PROTOCOL_VIOLATION));
