@@ -363,10 +363,6 @@ const MAX_CALLS: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024 * 1024;
 
 #[cfg(test)]
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "as a program does, which cannot name all fields"
-)]
 mod tests {
     use super::*;
 
@@ -488,8 +484,10 @@ mod tests {
             (error.field, error.allowed),
             ("keep_alive", "less than idle")
         );
-        let mut timeouts = Timeouts::default();
-        timeouts.call_max = Duration::from_secs(9);
+        let timeouts = Timeouts {
+            call_max: Duration::from_secs(9),
+            ..Timeouts::default()
+        };
         let error = check(&Limits::default(), &timeouts).unwrap_err();
         assert_eq!((error.field, error.allowed), ("call", "at most call_max"));
         assert_eq!(
@@ -500,25 +498,29 @@ mod tests {
 
     #[test]
     fn the_ends_of_every_range_are_allowed() {
-        let mut limits = Limits::default();
-        limits.max_players = 1;
-        limits.events = Rate::per_second(1);
-        limits.calls_running = 1;
-        limits.calls_queued = 63;
-        limits.calls_in_flight = 64;
-        limits.payload_from_client = 1;
-        limits.payload_from_server = MAX_PAYLOAD;
-        limits.early_events = usize::MAX;
-        limits.held_bytes = 1024;
-        limits.outbox_bytes = MAX_BYTES;
-        limits.unreliable_outbox_bytes = 2048;
-        limits.connections_per_address = usize::MAX;
-        limits.offences_per_minute = u32::MAX;
-        let mut timeouts = Timeouts::default();
-        timeouts.join = Duration::from_millis(1);
-        timeouts.idle = Duration::from_secs(600);
-        timeouts.call = MAX_TIMEOUT;
-        timeouts.call_max = MAX_TIMEOUT;
+        let limits = Limits {
+            max_players: 1,
+            events: Rate::per_second(1),
+            calls_running: 1,
+            calls_queued: 63,
+            calls_in_flight: 64,
+            payload_from_client: 1,
+            payload_from_server: MAX_PAYLOAD,
+            early_events: usize::MAX,
+            held_bytes: 1024,
+            outbox_bytes: MAX_BYTES,
+            unreliable_outbox_bytes: 2048,
+            connections_per_address: usize::MAX,
+            offences_per_minute: u32::MAX,
+            ..Limits::default()
+        };
+        let timeouts = Timeouts {
+            join: Duration::from_millis(1),
+            idle: Duration::from_secs(600),
+            call: MAX_TIMEOUT,
+            call_max: MAX_TIMEOUT,
+            ..Timeouts::default()
+        };
         assert_eq!(check(&limits, &timeouts), Ok(()));
     }
 }

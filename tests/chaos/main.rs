@@ -6,6 +6,10 @@
 //!
 //! `FARFIRE_CHAOS_CALLS` sets the number of calls, `FARFIRE_CHAOS_SEED` the seed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the seed is what one needs when it fails"
+)]
 
 #[cfg(unix)]
 mod processes;

@@ -95,16 +95,20 @@ pub(crate) fn system_code(reply: &[u8]) -> Option<u32> {
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        (self.next() >> 16) % count
+    }
+
     /// Up to `most` bytes.
     pub(crate) fn bytes(&mut self, most: u64) -> Vec<u8> {
-        let count = self.next() % (most + 1);
+        let count = self.below(most + 1);
         (0..count).map(|_| (self.next() >> 24) as u8).collect()
     }
 }

@@ -134,7 +134,7 @@ fn noise(lair: Lair) -> Raid {
         while !lair.is_over() {
             let mut packet = random.bytes(1400);
             if let [first, version @ ..] = &mut packet[..]
-                && random.next() % 2 == 0
+                && random.below(2) == 0
                 && version.len() > 1200
             {
                 // A long header of version 1, with whatever follows.
@@ -144,7 +144,7 @@ fn noise(lair: Lair) -> Raid {
             if socket.send(&packet).is_ok() {
                 lair.tap.note(packet.len());
             }
-            if random.next() % 64 == 0 {
+            if random.below(64) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }

@@ -5,6 +5,10 @@
 //! against those of a control run, in which the same packets go to a socket that throws them away.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a report is what one reads when it fails"
+)]
 
 mod bytes;
 mod enemy;

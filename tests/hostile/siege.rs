@@ -226,9 +226,10 @@ impl Siege {
     /// The honest player plays, for this long.
     async fn live(&self, time: Duration, report: &mut Report) {
         let began = Instant::now();
-        let mut round = 0;
+        let (mut round, mut news) = (0, None);
         while began.elapsed() < time {
-            if round % 8 == 0 {
+            if news.is_none_or(|last: Instant| last.elapsed() >= NEWS_EVERY) {
+                news = Some(Instant::now());
                 self.server
                     .fire_all_clients(&NEWS, &vec![7; self.news])
                     .unwrap();
@@ -491,6 +492,8 @@ const SLICES: u32 = 5;
 const SLICE: Duration = Duration::from_millis(250);
 /// How long a newcomer may take to get in: a Retry, and a queue at the door.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two broadcasts, and looks at what enemies take up.
+const NEWS_EVERY: Duration = Duration::from_millis(10);
 /// Between two round trips of the honest player.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What a scheduler with fewer cores than threads adds to a round trip now and then.

@@ -94,12 +94,12 @@ fn garbage(lair: Lair) -> Raid {
 async fn babble(enemy: &Enemy, random: &mut Random) {
     let mut bytes = random.bytes(300);
     if let [first, second, ..] = &mut bytes[..]
-        && random.next() % 4 > 0
+        && random.below(4) > 0
     {
         // Most get past the first step.
         (*first, *second) = (1 + *first % 2, *second % 12);
     }
-    match random.next() % 4 {
+    match random.below(4) {
         0 => _ = enemy.connection.send_datagram(bytes.into()),
         1 => {
             if let Ok(mut stream) = enemy.uni(&bytes).await {
