@@ -143,8 +143,13 @@ impl Hub {
     }
 
     /// Notes a link that has something to send at the next flush.
-    pub(super) fn park(&self, link: Arc<Link>) {
-        lock(&self.parked).push(link);
+    ///
+    /// Marked under the lock: whoever sees the mark and flushes finds the link in the list.
+    pub(super) fn park(&self, link: &Arc<Link>) {
+        let mut parked = lock(&self.parked);
+        if !link.parked.swap(true, Ordering::AcqRel) {
+            parked.push(link.clone());
+        }
     }
 
     /// Sends everything that was accepted.

@@ -363,9 +363,9 @@ impl Link {
         if due {
             self.wake();
         } else if let Some(hub) = &self.hub
-            && !self.parked.swap(true, Ordering::AcqRel)
+            && !self.parked.load(Ordering::Acquire)
         {
-            hub.park(self.clone());
+            hub.park(self);
         }
     }
 
