@@ -3,7 +3,11 @@
 //! It uses the public API of the library alone: what it does, any program can do.
 #![forbid(unsafe_code)]
 
+mod exit;
+mod json;
+mod paint;
 mod playtest;
+mod signal;
 
 use std::{
     io::{self, Write},
@@ -11,6 +15,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::exit::complain;
 
 /// QUIC networking for multiplayer games: remote events and remote functions.
 #[derive(Parser)]
@@ -30,6 +36,16 @@ enum Command {
     PlaytestClient { name: String },
 }
 
+impl Command {
+    async fn run(self) -> ExitCode {
+        match self {
+            Self::Playtest(options) => playtest::run(options).await,
+            Self::PlaytestServer => playtest::serve().await,
+            Self::PlaytestClient { name } => playtest::play(name).await,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -38,20 +54,15 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
+    match runtime {
+        Ok(runtime) => runtime.block_on(cli.command.run()),
         Err(error) => {
             complain(
                 &format!("no asynchronous runtime: {error}"),
                 "the system may be out of file descriptors: see `ulimit -n`",
             );
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    match cli.command {
-        Command::Playtest(options) => runtime.block_on(playtest::run(options)),
-        Command::PlaytestServer => runtime.block_on(playtest::serve()),
-        Command::PlaytestClient { name } => runtime.block_on(playtest::play(name)),
     }
 }
 
@@ -65,7 +76,7 @@ fn teach(error: &clap::Error) -> ExitCode {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = io::stderr().write_all(text.as_bytes());
-            ExitCode::from(USAGE)
+            ExitCode::from(exit::USAGE)
         }
         _ => {
             // What is wrong comes first, then hints and usage, each set off by an empty line.
@@ -75,25 +86,13 @@ fn teach(error: &clap::Error) -> ExitCode {
                 what.trim_end(),
                 "`farfire --help` shows what there is, and `--help` after a command its options",
             );
-            ExitCode::from(USAGE)
+            ExitCode::from(exit::USAGE)
         }
     }
 }
 
-/// Says what is wrong and what to do about it, where errors belong.
-fn complain(error: &str, help: &str) {
-    let _ = writeln!(io::stderr(), "error: {error}\nhelp: {help}");
-}
-
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = exit::help!(
+    "\
 Example:
-  farfire playtest --players 4     a server and four players, each a process of its own
-
-Exit codes:
-  0              everything came as expected
-  1              something differed, or could not be run
-  2              the command line is wrong
-  129, 130, 143  ended with its terminal, by Ctrl-C, by SIGTERM";
-
-/// The exit code of a wrong command line.
-const USAGE: u8 = 2;
+  farfire playtest --players 4     a server and four players, each a process of its own"
+);

@@ -6,13 +6,11 @@
 
 mod child;
 mod client;
-mod json;
 mod place;
 mod process;
 mod report;
 mod scenario;
 mod server;
-mod signal;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -23,6 +21,9 @@ use self::{
     process::{Answer, Trouble, Troupe},
     report::{Report, RoundTrips, Row, SERVER as SERVER_LABEL, Verdict},
     scenario::{Act, CALLED, Cast, Order, Scenario, compare, names},
+};
+use crate::{
+    exit::{self, complain},
     signal::Signals,
 };
 
@@ -58,7 +59,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => {
             let error = format!("signals cannot be heard: {error}");
-            crate::complain(&error, "the system may be out of file descriptors");
+            complain(&error, "the system may be out of file descriptors");
             return ExitCode::FAILURE;
         }
     };
@@ -90,7 +91,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     director.troupe.end().await;
     match result {
         Err(signal) => {
-            crate::complain(signal.text, "every process of the playtest has been ended");
+            complain(signal.text, "every process of the playtest has been ended");
             ExitCode::from(signal.code)
         }
         Ok(result) => director.conclude(result),
@@ -286,7 +287,7 @@ impl Director {
         }
         self.troupe.ask(&[STAGE], "stop").await?;
         for trouble in troubles {
-            crate::complain(&trouble, "the round trips are not measured");
+            complain(&trouble, "the round trips are not measured");
         }
         if let Some(trips) = &self.trips {
             self.troupe.report.round_trips(trips);
@@ -335,7 +336,7 @@ impl Director {
         let trips = self.trips.as_ref();
         self.troupe.report.end(&self.rows, trips);
         if let Err(trouble) = &result {
-            crate::complain(&trouble.to_string(), trouble.help());
+            complain(&trouble.to_string(), trouble.help());
         }
         let all_same = self.rows.iter().all(|row| row.verdict == Verdict::Same);
         match result.is_ok() && all_same && self.trips.is_some() {
@@ -354,16 +355,12 @@ fn expected(scenario: Scenario, label: &str, cast: &Cast) -> Vec<String> {
     }
 }
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = exit::help!(
+    "\
 Example:
   farfire playtest --players 4     a server and four players, each a process of its own
-  farfire playtest --fast --json   for scripts: one JSON record per line
-
-Exit codes:
-  0              everything came as expected
-  1              something differed, or could not be run
-  2              the command line is wrong
-  129, 130, 143  ended with its terminal, by Ctrl-C, by SIGTERM";
+  farfire playtest --fast --json   for scripts: one JSON record per line"
+);
 
 /// How long missing lines are waited for.
 const SETTLE: Duration = Duration::from_secs(10);

@@ -2,14 +2,12 @@
 //!
 //! Knows nothing of how any of it came about.
 
-use std::{
-    env,
-    io::{self, IsTerminal, Write},
-};
+use std::io::{self, Write};
 
-use super::{
+use super::scenario::{Cast, Difference, Scenario};
+use crate::{
     json::Record,
-    scenario::{Cast, Difference, Scenario},
+    paint::{BOLD, DIM, GREEN, LABELS, Paint, RED},
 };
 
 /// Where a playtest tells what happens.
@@ -97,7 +95,7 @@ impl Report {
     pub(super) fn new(json: bool, cast: &Cast) -> Self {
         let format = match json {
             true => Format::Json,
-            false if may_colour() => Format::Coloured,
+            false if Paint::stdout() == Paint::Coloured => Format::Coloured,
             false => Format::Plain,
         };
         let names = cast.players.iter().chain([&cast.extra]);
@@ -349,19 +347,5 @@ impl Report {
     }
 }
 
-/// Whether escape sequences are welcome: a terminal that knows them, and a user who wants them.
-fn may_colour() -> bool {
-    let unset = |name| env::var_os(name).is_none_or(|value| value.is_empty());
-    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stdout().is_terminal() && unset("NO_COLOR") && !dumb
-}
-
 /// The label of the server's process.
 pub(super) const SERVER: &str = "server";
-
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
-/// The server's is the first; the players share the rest. None is red or green, which mean something.
-const LABELS: [&str; 7] = ["1;36", "33", "35", "34", "93", "95", "94"];

@@ -3,21 +3,21 @@
 use std::fmt::Write;
 
 /// One object being written.
-pub(super) struct Record(String);
+pub(crate) struct Record(String);
 
 impl Record {
     /// Begins an object that says what it is.
-    pub(super) fn new(kind: &str) -> Self {
+    pub(crate) fn new(kind: &str) -> Self {
         Self("{".into()).text("record", kind)
     }
 
-    pub(super) fn text(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn text(mut self, name: &str, value: &str) -> Self {
         self.key(name);
         quote(&mut self.0, value);
         self
     }
 
-    pub(super) fn texts(mut self, name: &str, values: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn texts(mut self, name: &str, values: impl IntoIterator<Item = String>) -> Self {
         self.key(name);
         self.0.push('[');
         for (at, value) in values.into_iter().enumerate() {
@@ -31,13 +31,13 @@ impl Record {
     }
 
     /// A finite number, or a bool.
-    pub(super) fn plain(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn plain(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.key(name);
         let _ = write!(self.0, "{value}");
         self
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }
