@@ -23,7 +23,7 @@ const MODULES: &[(&str, &str)] = &[
         "quinn rcgen rustls thiserror time tracing webpki_roots",
     ),
     ("clock", "tokio"),
-    ("conditioner", "quinn thiserror tokio"),
+    ("conditioner", "quinn thiserror tokio tracing"),
     ("network", "quinn socket2 tokio tracing"),
     ("testing", "quinn tokio"),
     ("link", "bytes futures_util quinn thiserror tokio tracing"),

@@ -4,6 +4,7 @@
 //! congestion control and everything above feel what players feel. It is seeded: the same seed and the
 //! same packets at the same times meet the same fate. It knows nothing about what is in the packets.
 
+mod env;
 mod model;
 mod socket;
 
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::env::{EnvError, from_env};
 pub(crate) use self::socket::ConditionedSocket;
 
 /// What happens to packets in one direction.
@@ -216,7 +218,8 @@ pub struct UnknownPreset {
 
 /// A bad network for the sockets of a [`Network`](crate::Network), changeable while it runs.
 ///
-/// Clones are the same conditioner. Switched off, packets pass it untouched.
+/// Clones are the same conditioner. Switched off, packets pass it untouched. [`from_env`] makes one that
+/// the environment sets.
 ///
 /// ```
 /// use farfire::{Network, conditioner::{Conditioner, Preset}};
