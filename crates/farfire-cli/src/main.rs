@@ -5,11 +5,15 @@
 
 mod exit;
 mod json;
+mod launch;
+mod names;
+mod net;
 mod paint;
 mod playtest;
 mod signal;
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     process::ExitCode,
 };
@@ -34,6 +38,16 @@ enum Command {
     PlaytestServer,
     #[command(name = playtest::CLIENT, hide = true)]
     PlaytestClient { name: String },
+    #[command(name = launch::SERVER, hide = true)]
+    LiveServer,
+    #[command(name = launch::BOT, hide = true)]
+    Bot,
+    #[command(name = launch::GUARD, hide = true)]
+    Guard {
+        net: String,
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
 }
 
 impl Command {
@@ -42,6 +56,9 @@ impl Command {
             Self::Playtest(options) => playtest::run(options).await,
             Self::PlaytestServer => playtest::serve().await,
             Self::PlaytestClient { name } => playtest::play(name).await,
+            Self::LiveServer => launch::serve().await,
+            Self::Bot => launch::play().await,
+            Self::Guard { net, command } => launch::guard(net, command).await,
         }
     }
 }

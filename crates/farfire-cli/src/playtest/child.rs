@@ -3,19 +3,36 @@
 //! Knows nothing of scenarios.
 
 use std::{
+    env,
     io::{self, BufRead, Write},
     process::{self, ExitCode},
     thread,
 };
 
+use farfire::{Network, conditioner};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::process::{FAILED, OK};
+use crate::net::{self, Net};
 
 /// Prints a line of the script.
 pub(super) fn say(line: impl AsRef<str>) {
     // Nobody reads any more: the end of the input will end this process.
     let _ = writeln!(io::stdout(), "{}", line.as_ref());
+}
+
+/// What this process plays over, as its environment has it.
+pub(super) fn network() -> Result<Network, String> {
+    let conditioner = conditioner::from_env().map_err(|error| error.to_string())?;
+    Network::builder()
+        .conditioner(&conditioner)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// Whether that is worse than what the machine has.
+pub(super) fn is_conditioned() -> bool {
+    env::var(net::VARIABLE).is_ok_and(|net| net != Net::default().to_string())
 }
 
 /// Follows orders, one answer each, until there are no more.

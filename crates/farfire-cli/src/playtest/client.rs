@@ -9,14 +9,14 @@ use std::{
 };
 
 use farfire::{
-    Client, FireError, InvokeError,
+    Client, ClientBuilder, FireError, InvokeError,
     tls::{Pin, Trust},
 };
 
 use super::{
-    child::{obey, say},
+    child::{is_conditioned, network, obey, say},
     place::{
-        ASK_CLIENT, CHAT, COUNT, COUNTER, CREATE_PART, ECHO, ECHO_CALL, MAX_CHAT_BYTES,
+        AGAIN, ASK_CLIENT, CHAT, COUNT, COUNTER, CREATE_PART, ECHO, ECHO_CALL, MAX_CHAT_BYTES,
         NOTIFY_PLAYER, Pace, Part, REQUEST_PART, SAY, TEXT, TIMER, timeouts,
     },
     scenario::{CALLED, Scenario},
@@ -24,13 +24,17 @@ use super::{
 
 /// What a client's process does until the playtest has no more orders for it.
 pub(crate) async fn play(name: String) -> ExitCode {
+    let network = network();
     let mut guest: Option<Guest> = None;
     obey(async |words| match words {
         ["join", number, pace, address, pin, fate] => {
             let scenario = Scenario::from_number(number).ok_or("no such scenario")?;
             let pace = Pace::from_word(pace).ok_or("no such pace")?;
             let pin: Pin = pin.parse().map_err(|_| "not a pin")?;
-            let joined = Guest::join(&name, scenario, pace, address, pin, fate).await?;
+            let joined = Client::builder(*address, Trust::pinned([pin]))
+                .name(&name)
+                .network(network.as_ref()?);
+            let joined = Guest::join(joined, scenario, pace, fate).await?;
             guest = Some(joined);
             Ok(String::new())
         }
@@ -56,15 +60,12 @@ struct Guest {
 
 impl Guest {
     async fn join(
-        name: &str,
+        client: ClientBuilder,
         scenario: Scenario,
         pace: Pace,
-        address: &str,
-        pin: Pin,
         fate: &str,
     ) -> Result<Self, String> {
-        let client = Client::builder(address, Trust::pinned([pin]))
-            .name(name)
+        let client = client
             .timeouts(timeouts(scenario, pace))
             .connect()
             .await
@@ -136,7 +137,12 @@ impl Guest {
             }
             Scenario::Counter => return Ok(self.count().await),
             Scenario::Sizes => {
-                fired(client.fire_server(&TEXT, &text_of(1000)?));
+                let text = text_of(1000)?;
+                fired(client.fire_server(&TEXT, &text));
+                if is_conditioned() {
+                    self.repeat(text.replacen('x', AGAIN.encode_utf8(&mut [0; 4]), 1))
+                        .await;
+                }
                 match client.fire_server(&TEXT, &text_of(1001)?) {
                     Err(FireError::TooLarge { size, limit, .. }) => {
                         say(format!("{size} bytes: {} too many", size - limit));
@@ -173,6 +179,14 @@ impl Guest {
         Ok(format!("{:.1} s late", self.pace.late().as_secs_f64()))
     }
 
+    /// Sends so often, and for so long, that a network which loses some does not lose all.
+    async fn repeat(&self, text: String) {
+        for _ in 0..REPEATS {
+            tokio::time::sleep(REPEAT).await;
+            fired(self.client.fire_server(&TEXT, &text));
+        }
+    }
+
     async fn request_part(&self) {
         let part = Part::requested();
         let call = self
@@ -207,7 +221,7 @@ impl Guest {
             say(format!("{} numbers came twice", came - numbers.len()));
         } else if numbers.iter().any(|number| !(1..=COUNT).contains(number)) {
             say("a number came that was never sent");
-        } else if came < NEARLY_ALL {
+        } else if came < enough() {
             say(format!("only {came} numbers came"));
         } else {
             say(format!("a subset of 1..{COUNT}, nothing twice"));
@@ -219,33 +233,49 @@ impl Guest {
     async fn measure(&self) -> Result<String, String> {
         let client = &self.client;
         let mut echoes = client.client_events(&ECHO);
-        let mut events = Vec::with_capacity(SAMPLES as usize);
-        for number in 0..WARM_UP + SAMPLES {
-            let began = Instant::now();
+        let events = sampled(SAMPLES, async |number| {
             client
                 .fire_server(&ECHO, &number)
                 .map_err(|error| error.to_string())?;
-            if echoes.recv().await != Some(number) {
-                return Err("the echo is not what was sent".into());
-            }
-            if number >= WARM_UP {
-                events.push(began.elapsed());
-            }
-        }
-        let mut calls = Vec::with_capacity(SAMPLES as usize);
-        for number in 0..WARM_UP + SAMPLES {
-            let began = Instant::now();
+            Ok(echoes.recv().await == Some(number))
+        })
+        .await?;
+        let calls = sampled(SAMPLES, async |number| {
             let echo = client.invoke_server(&ECHO_CALL, &number).await;
-            if echo.map_err(|error| error.to_string())? != number {
-                return Err("the result is not what was sent".into());
-            }
-            if number >= WARM_UP {
-                calls.push(began.elapsed());
-            }
-        }
+            Ok(echo.map_err(|error| error.to_string())? == number)
+        })
+        .await?;
+        let samples = events.len().min(calls.len());
         let (events, calls) = (quantiles(events), quantiles(calls));
-        Ok(format!("{SAMPLES} {events} {calls}"))
+        Ok(format!("{samples} {events} {calls}"))
     }
+}
+
+/// How long each round trip took, of `most` or as many as there is time for.
+async fn sampled(
+    most: u32,
+    mut round_trip: impl AsyncFnMut(u32) -> Result<bool, String>,
+) -> Result<Vec<Duration>, String> {
+    let mut samples = Vec::with_capacity(most as usize);
+    let mut since = Instant::now();
+    for number in 0.. {
+        let began = Instant::now();
+        if !round_trip(number).await? {
+            return Err("what came back is not what was sent".into());
+        }
+        let is_warm = number >= WARM_UP || !samples.is_empty() || since.elapsed() > WARMING;
+        if !is_warm {
+            continue;
+        }
+        if samples.is_empty() {
+            since = began;
+        }
+        samples.push(began.elapsed());
+        if samples.len() >= most as usize || since.elapsed() > SAMPLING {
+            break;
+        }
+    }
+    Ok(samples)
 }
 
 /// The 50th and the 99th percentile, in microseconds.
@@ -254,6 +284,16 @@ fn quantiles(mut samples: Vec<Duration>) -> String {
     let at = |percent: usize| samples[(samples.len() * percent).div_ceil(100) - 1];
     let micros = |sample: Duration| sample.as_secs_f64() * 1e6;
     format!("{:.1} {:.1}", micros(at(50)), micros(at(99)))
+}
+
+/// How many numbers must come at least. Loopback loses nothing, but a machine that stands still for a
+/// moment drops what has become old; a bad network loses more.
+fn enough() -> usize {
+    let all = COUNT as usize;
+    match is_conditioned() {
+        true => all / 2,
+        false => all * 9 / 10,
+    }
 }
 
 /// A text that takes so many bytes when it is encoded.
@@ -288,8 +328,12 @@ const GLANCE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After so long without a number the rest is lost.
 const QUIET: Duration = Duration::from_secs(1);
-/// Loopback loses nothing, but a machine that stands still for a moment drops what has become old.
-const NEARLY_ALL: usize = COUNT as usize * 9 / 10;
 const SAMPLES: u32 = 2000;
+/// How long samples are collected at most; a bad network has fewer.
+const SAMPLING: Duration = Duration::from_secs(5);
 /// Fills caches, and lets the congestion window and the round trip estimate settle.
 const WARM_UP: u32 = 500;
+const WARMING: Duration = Duration::from_secs(2);
+/// Seldom enough that a burst of loss is over.
+const REPEAT: Duration = Duration::from_millis(50);
+const REPEATS: u32 = 20;

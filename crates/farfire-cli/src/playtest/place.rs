@@ -135,6 +135,8 @@ pub(super) fn max_players(players: usize) -> usize {
 pub(super) const RESPAWN_TIME: f64 = 5.0;
 /// The longest text that the relay passes on, in bytes.
 pub(super) const MAX_CHAT_BYTES: usize = 200;
+/// Begins a text that was sent before, and perhaps lost.
+pub(super) const AGAIN: char = '+';
 /// Where the unreliable counter ends.
 pub(super) const COUNT: u32 = 1000;
 /// After so long without a packet a killed client is given up; three seconds lose six keep-alives, so

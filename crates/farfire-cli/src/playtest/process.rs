@@ -35,6 +35,7 @@ use tokio::{
 };
 
 use super::report::Report;
+use crate::net::{self, Net};
 
 /// The beginnings of the two answers.
 pub(super) const OK: &str = "@ok";
@@ -81,7 +82,12 @@ impl Troupe {
     }
 
     /// Starts this program once more, and gives the number of the new process.
-    pub(super) fn start(&mut self, label: &str, arguments: &[&str]) -> Result<usize, Trouble> {
+    pub(super) fn start(
+        &mut self,
+        label: &str,
+        arguments: &[&str],
+        net: Net,
+    ) -> Result<usize, Trouble> {
         let at = self.processes.len();
         let fail = |source| Trouble::Start {
             label: label.into(),
@@ -89,6 +95,7 @@ impl Troupe {
         };
         let mut child = Command::new(std::env::current_exe().map_err(fail)?)
             .args(arguments)
+            .env(net::VARIABLE, net.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -102,7 +109,7 @@ impl Troupe {
         if let Some(asides) = child.stderr.take() {
             self.hear(at, asides, News::Aside, None);
         }
-        self.report.process(label, child.id());
+        self.report.process(label, child.id(), net);
         self.processes.push(Process {
             label: label.into(),
             lines: Vec::new(),

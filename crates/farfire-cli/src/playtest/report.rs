@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::scenario::{Cast, Difference, Scenario};
 use crate::{
     json::Record,
+    net::{Net, Nets},
     paint::{BOLD, DIM, GREEN, LABELS, Paint, RED},
 };
 
@@ -15,6 +16,8 @@ pub(super) struct Report {
     format: Format,
     /// The longest label.
     width: usize,
+    /// Some packets meet a worse network than this machine's.
+    conditioned: bool,
     unread: bool,
 }
 
@@ -102,6 +105,7 @@ impl Report {
         Self {
             format,
             width: names.map(String::len).max().unwrap_or(0).max(SERVER.len()),
+            conditioned: false,
             unread: false,
         }
     }
@@ -129,12 +133,36 @@ impl Report {
         ));
     }
 
+    /// What everyone plays over, unless that is the bare machine.
+    pub(super) fn nets(&mut self, cast: &Cast, nets: &Nets) {
+        if nets.is_clear() || self.format == Format::Json {
+            return;
+        }
+        let mut own = Vec::new();
+        for (at, name) in cast.players.iter().enumerate() {
+            let net = nets.player(at + 1);
+            if net != nets.everyone {
+                own.push(format!("{name} over {net}"));
+            }
+        }
+        if nets.server.0.is_some() {
+            own.push(format!("the server over {}", nets.server));
+        }
+        let own = match &own[..] {
+            [] => String::new(),
+            own => format!("; {}", own.join(", ")),
+        };
+        self.print(&format!("Everyone plays over {}{own}.", nets.everyone));
+        self.conditioned = true;
+    }
+
     /// A process was started; people see it when it speaks.
-    pub(super) fn process(&mut self, label: &str, pid: Option<u32>) {
+    pub(super) fn process(&mut self, label: &str, pid: Option<u32>, net: Net) {
         if self.format == Format::Json {
             let record = Record::new("process")
                 .text("process", label)
-                .plain("pid", pid.unwrap_or(0));
+                .plain("pid", pid.unwrap_or(0))
+                .text("net", &net.to_string());
             self.print(&record.finish());
         }
     }
@@ -303,7 +331,12 @@ impl Report {
             false => "",
         };
         let samples = trips.samples;
-        let note = format!("{samples} of each, one after the other, on this machine, now{build}");
+        let net = match self.conditioned {
+            true => "; with the network above",
+            false => "",
+        };
+        let note =
+            format!("{samples} of each, one after the other, on this machine, now{net}{build}");
         let note = self.paint(DIM, &note);
         self.print(&note);
     }

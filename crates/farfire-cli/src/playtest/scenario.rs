@@ -195,16 +195,6 @@ impl Scenario {
     }
 }
 
-/// The names of so many players, each different from the others.
-pub(super) fn names(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|at| match at / NAMES.len() {
-            0 => NAMES[at].to_string(),
-            round => format!("{}{}", NAMES[at % NAMES.len()], round + 1),
-        })
-        .collect()
-}
-
 /// What is unlike between the lines that a process must print and those it printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Difference {
@@ -252,12 +242,6 @@ const CREATED: &str = "The server created the requested part: Part";
 /// What the client prints that is about to be killed; the playtest waits for it.
 pub(super) const CALLED: &str = "called by the server";
 
-/// The scenarios' own two, and more of the kind.
-const NAMES: [&str; 26] = [
-    "Ada", "Bo", "Cy", "Di", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jo", "Kit", "Lou", "Max", "Ned",
-    "Oli", "Pia", "Quy", "Ray", "Sam", "Tia", "Una", "Val", "Wes", "Xia", "Yan", "Zoe",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,16 +271,6 @@ mod tests {
             unexpected: lines(&["a"]),
         };
         assert_eq!(difference, Some(expected));
-    }
-
-    #[test]
-    fn every_player_has_a_name_of_its_own() {
-        let names = names(65);
-        assert_eq!(names[..3], ["Ada", "Bo", "Cy"]);
-        let mut unique = names.clone();
-        unique.sort();
-        unique.dedup();
-        assert_eq!(unique.len(), names.len());
     }
 
     #[test]

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use farfire::{InvokeError, Limits, Player, Rate, Server, tls::Identity};
+use farfire::{InvokeError, Limits, Network, Player, Rate, Server, tls::Identity};
 
 use super::{
-    child::{obey, say},
+    child::{network, obey, say},
     place::{
-        ASK_CLIENT, CHAT, COUNT, COUNTER, CREATE_PART, ECHO, ECHO_CALL, KILLED_IDLE,
+        AGAIN, ASK_CLIENT, CHAT, COUNT, COUNTER, CREATE_PART, ECHO, ECHO_CALL, KILLED_IDLE,
         MAX_CHAT_BYTES, NOTIFY_PLAYER, Pace, Part, REQUEST_PART, RESPAWN_TIME, SAY, TEXT, TIMER,
         timeouts,
     },
@@ -24,13 +24,20 @@ use super::{
 /// What the server's process does until the playtest has no more orders for it.
 pub(crate) async fn serve() -> ExitCode {
     let identity = Identity::self_signed(["localhost"]).map_err(|error| error.to_string());
+    let network = network();
     let mut open: Option<Open> = None;
     obey(async |words| match words {
         ["serve", number, max_players, pace] => {
             let scenario = Scenario::from_number(number).ok_or("no such scenario")?;
             let pace = Pace::from_word(pace).ok_or("no such pace")?;
             let max_players = max_players.parse().map_err(|_| "not a number of players")?;
-            let server = start(scenario, max_players, pace, identity.clone()?)?;
+            let server = start(
+                scenario,
+                max_players,
+                pace,
+                identity.clone()?,
+                network.as_ref()?,
+            )?;
             let answer = format!("{} {}", server.local_addr(), server.pin());
             open = Some(Open {
                 server,
@@ -63,6 +70,7 @@ fn start(
     max_players: usize,
     pace: Pace,
     identity: Identity,
+    network: &Network,
 ) -> Result<Server, String> {
     let mut limits = Limits::default();
     limits.max_players = max_players;
@@ -72,6 +80,7 @@ fn start(
         limits.events = Rate::per_second(1_000_000);
     }
     let server = Server::builder("127.0.0.1:0", identity)
+        .network(network)
         .limits(limits)
         .timeouts(timeouts(scenario, pace))
         .start()
@@ -141,9 +150,13 @@ fn run_scripts(scenario: Scenario, server: &Server) -> Result<(), farfire::Decla
         | Scenario::Killed => server.declare(&ASK_CLIENT)?,
         Scenario::Counter => server.declare(&COUNTER)?,
         Scenario::Sizes => {
-            server.on_server_event(&TEXT, |player, text| {
-                let bytes = TEXT.encoded_len(&text).unwrap_or_default();
-                say(format!("{player} sent {bytes} bytes"));
+            let heard = Mutex::new(HashSet::new());
+            server.on_server_event(&TEXT, move |player, text| {
+                let is_first = lock(&heard).insert(player.id());
+                if is_first || !text.starts_with(AGAIN) {
+                    let bytes = TEXT.encoded_len(&text).unwrap_or_default();
+                    say(format!("{player} sent {bytes} bytes"));
+                }
             });
         }
         Scenario::Echo => {

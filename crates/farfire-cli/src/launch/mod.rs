@@ -1,0 +1,637 @@
+//! The launcher: a server and its clients as processes that run until somebody has seen enough, with their
+//! lines, their networks, and a prompt.
+//!
+//! The programs are the built-in ones of [`builtin`], or any. Each runs behind a [`guard`] of its own, so that
+//! none outlives the launcher. This module decides what happens when; [`ready`] reads when a server is
+//! ready, [`command`] what is typed, [`output`] is what is shown. It knows nothing of remotes.
+
+mod builtin;
+mod command;
+mod figures;
+mod group;
+mod guard;
+mod member;
+mod output;
+mod ready;
+mod screen;
+
+use std::{
+    ffi::OsString,
+    io::{self, BufRead},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at},
+};
+
+pub(crate) use self::{
+    builtin::{bot::play, server::serve},
+    guard::guard,
+};
+use self::{
+    command::{Command, HELP, Who},
+    figures::Figures,
+    member::{End, Member, News, State},
+    output::{On, Output, Standing},
+    ready::Ready,
+};
+use crate::{
+    exit::{self, Complaint},
+    names::names,
+    net::{Net, Nets},
+    signal::{Signal, Signals},
+};
+
+/// The hidden commands that start a process.
+pub(crate) const GUARD: &str = "__guard";
+pub(crate) const SERVER: &str = "__live_server";
+pub(crate) const BOT: &str = "__bot";
+
+/// What is launched, and how.
+pub(crate) struct Plan {
+    pub(crate) programs: Programs,
+    pub(crate) players: usize,
+    pub(crate) nets: Nets,
+    pub(crate) limit: Option<Duration>,
+    pub(crate) ready: Option<String>,
+    pub(crate) wait: Duration,
+    pub(crate) json: bool,
+    pub(crate) keep_going: bool,
+}
+
+/// The programs of a playtest.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    BuiltIn,
+    Own {
+        server: Vec<OsString>,
+        client: Vec<OsString>,
+    },
+}
+
+impl Programs {
+    /// Reads `SERVER [ARGS] -- CLIENT [ARGS]`.
+    pub(crate) fn parse(words: &[OsString]) -> Result<Self, Complaint> {
+        let parts: Vec<_> = words.split(|word| word == "--").collect();
+        let complain = |error: &str| {
+            let help = "the form is `farfire playtest -- SERVER [ARGS] -- CLIENT [ARGS]`; \
+                        a program that needs `--` itself goes into `sh -c '...'`";
+            Err(Complaint::new(error, help).code(exit::USAGE))
+        };
+        match &parts[..] {
+            [_] => complain("there is a program for the server, and none for the clients"),
+            [[], _] => complain("there is no program for the server before the second `--`"),
+            [_, []] => complain("there is no program for the clients behind the second `--`"),
+            [server, client] => Ok(Self::Own {
+                server: server.to_vec(),
+                client: client.to_vec(),
+            }),
+            _ => complain("there are more than two programs"),
+        }
+    }
+
+    fn of(&self, number: usize) -> io::Result<Vec<OsString>> {
+        Ok(match self {
+            Self::BuiltIn => {
+                let part = if number == 0 { SERVER } else { BOT };
+                vec![std::env::current_exe()?.into(), part.into()]
+            }
+            Self::Own { server, .. } if number == 0 => server.clone(),
+            Self::Own { client, .. } => client.clone(),
+        })
+    }
+}
+
+/// Reads `30s`, `5m`, `1h` or `500ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("a number and its unit: 500ms, 30s, 5m, 1h".into()),
+    };
+    let number: u32 = number
+        .parse()
+        .map_err(|_| "a whole number before the unit: 30s".to_string())?;
+    Ok(Duration::from_millis(u64::from(number) * milliseconds))
+}
+
+/// Launches everything, and ends every process that it started, whatever happens.
+pub(crate) async fn run(plan: Plan) -> ExitCode {
+    // Before anything is started that a signal would have to end.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            let error = format!("signals cannot be heard: {error}");
+            let complaint = Complaint::new(error, "the system may be out of file descriptors");
+            return exit::conclude(Err(complaint));
+        }
+    };
+    let mut launch = Launch::new(plan);
+    let outcome = launch.play(&mut signals).await;
+    launch.end(&mut signals).await;
+    launch.conclude(outcome)
+}
+
+/// Why it is over.
+enum Outcome {
+    Done,
+    Signalled(Signal),
+    Failed(Complaint),
+}
+
+struct Launch {
+    plan: Plan,
+    output: Output,
+    /// By their numbers.
+    members: Vec<Member>,
+    figures: Vec<Figures>,
+    news: Receiver<(usize, News)>,
+    teller: Sender<(usize, News)>,
+    ready: Ready,
+    /// The players have been started.
+    is_open: bool,
+    /// For the server to be ready; then for the playtest to end.
+    deadline: Option<Instant>,
+    ticks: u64,
+    /// Everyone may end now, in whatever way.
+    is_ending: bool,
+    crashed: Vec<String>,
+}
+
+impl Launch {
+    fn new(plan: Plan) -> Self {
+        let (teller, news) = mpsc::channel(NEWS);
+        Self {
+            output: Output::new(plan.json),
+            members: Vec::new(),
+            figures: Vec::new(),
+            news,
+            teller,
+            ready: Ready::new(plan.ready.clone()),
+            is_open: false,
+            deadline: Some(Instant::now() + plan.wait),
+            ticks: 0,
+            is_ending: false,
+            crashed: Vec::new(),
+            plan,
+        }
+    }
+
+    /// Until there is a reason to end.
+    async fn play(&mut self, signals: &mut Signals) -> Outcome {
+        if let Err(complaint) = self.start(0, "server".into(), self.plan.nets.server) {
+            return Outcome::Failed(complaint);
+        }
+        let mut typed = Some(typed());
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.deadline;
+            let outcome = tokio::select! {
+                biased;
+                signal = signals.next() => Some(Outcome::Signalled(signal)),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    match self.is_open {
+                        true => Some(Outcome::Done),
+                        false => self.open(false),
+                    }
+                }
+                line = next_line(&mut typed) => match line {
+                    Some(line) => self.obey(&line).await,
+                    None => {
+                        typed = None;
+                        None
+                    }
+                },
+                _ = ticks.tick() => {
+                    self.tick();
+                    None
+                }
+                Some((number, news)) = self.news.recv() => self.take(number, news).await,
+            };
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+            if self.output.is_unread() {
+                return Outcome::Failed(Complaint::new(
+                    "nobody reads what the playtest prints",
+                    "keep the reader of the output open to the end",
+                ));
+            }
+        }
+    }
+
+    fn start(&mut self, number: usize, name: String, net: Net) -> Result<(), Complaint> {
+        let place = &self.ready.place;
+        let mut environment = vec![("FARFIRE_NAME", name.clone())];
+        if number > 0 {
+            environment.push(("FARFIRE_PLAYER", number.to_string()));
+        }
+        for (variable, value) in [
+            ("FARFIRE_ADDRESS", &place.address),
+            ("FARFIRE_PIN", &place.pin),
+            ("FARFIRE_LINK", &place.link),
+        ] {
+            environment.extend(value.clone().map(|value| (variable, value)));
+        }
+        let started = self.plan.programs.of(number).and_then(|program| {
+            let teller = self.teller.clone();
+            Member::start(number, name, net, &program, &environment, teller)
+        });
+        let member = started.map_err(|error| {
+            Complaint::new(
+                format!("a process could not be started: {error}"),
+                "the system may be out of processes: try fewer `--players`",
+            )
+        })?;
+        self.members.push(member);
+        self.figures.push(Figures::default());
+        Ok(())
+    }
+
+    /// The server is ready, or has had its time: the players start.
+    fn open(&mut self, is_known: bool) -> Option<Outcome> {
+        self.is_open = true;
+        self.deadline = self.plan.limit.map(|limit| Instant::now() + limit);
+        self.output.ready(&self.ready.place, is_known);
+        for _ in 0..self.plan.players {
+            if let Err(complaint) = self.add() {
+                return Some(Outcome::Failed(complaint));
+            }
+        }
+        None
+    }
+
+    fn add(&mut self) -> Result<(), Complaint> {
+        let number = self.members.len();
+        let name = names(number).pop().unwrap_or_default();
+        self.start(number, name, self.plan.nets.player(number))
+    }
+
+    async fn take(&mut self, number: usize, news: News) -> Option<Outcome> {
+        let member = &mut self.members[number];
+        match news {
+            News::Started(pid) => {
+                member.state = State::Running;
+                self.output.process(member, pid);
+            }
+            News::Unstarted(why) => {
+                let program = self.plan.programs.of(number).unwrap_or_default();
+                let program = program.first().map(|program| program.display().to_string());
+                let role = if number == 0 { "server" } else { "client" };
+                member.state = State::Ended(End::Unknown);
+                return Some(Outcome::Failed(Complaint::new(
+                    format!(
+                        "the {role} {:?} cannot be started: {why}",
+                        program.unwrap_or_default()
+                    ),
+                    "give the path of a program: is it built, and does `./` belong before its name?",
+                )));
+            }
+            News::Refused(why) => {
+                let text = format!("{}: {why}", member.label());
+                self.output.problem(&text);
+            }
+            News::Line(line) => return self.hear(number, &line, On::Output),
+            News::Aside(line) => return self.hear(number, &line, On::Error),
+            News::Ended(end) => return self.ended(number, end).await,
+            News::Gone if member.has_ended() => {}
+            News::Gone => return self.ended(number, End::Unknown).await,
+        }
+        None
+    }
+
+    fn hear(&mut self, number: usize, line: &str, on: On) -> Option<Outcome> {
+        let is_built_in = self.plan.programs == Programs::BuiltIn;
+        if is_built_in && on == On::Output && self.figures_in(number, line) {
+            return None;
+        }
+        let member = &mut self.members[number];
+        member.remember(line);
+        self.output.line(member, line, on);
+        let is_opening = number == 0 && !self.is_open && !self.is_ending;
+        match is_opening && self.ready.hear(line) {
+            true => self.open(true),
+            false => None,
+        }
+    }
+
+    /// Takes a line of figures, if it is one.
+    fn figures_in(&mut self, number: usize, line: &str) -> bool {
+        if let Some(figures) = line.strip_prefix(builtin::BOT_FIGURES) {
+            if let Some(figures) = figures::Bot::from_line(figures) {
+                self.figures[number].hear_bot(figures);
+            }
+            return true;
+        }
+        let Some((name, figures)) = line
+            .strip_prefix(builtin::SEAT_FIGURES)
+            .and_then(|line| line.split_once(' '))
+        else {
+            return false;
+        };
+        let at = self.members.iter().position(|member| member.name == name);
+        if let (Some(at), Some(figures)) = (at, figures::Seat::from_line(figures)) {
+            self.figures[at].hear_seat(figures);
+        }
+        true
+    }
+
+    async fn ended(&mut self, number: usize, end: End) -> Option<Outcome> {
+        let member = &mut self.members[number];
+        member.state = State::Ended(end);
+        let is_expected = self.is_ending || member.is_doomed;
+        let is_crash = end.is_crash() && !is_expected;
+        self.output.ended(member, end, is_crash);
+        if is_crash {
+            self.crashed.push(format!("{} ({end})", member.label()));
+        }
+        member.dismiss().await;
+        if is_crash && !self.plan.keep_going {
+            return Some(self.crash());
+        }
+        if number == 0 && !self.is_open && !self.is_ending {
+            return Some(Outcome::Failed(Complaint::new(
+                format!("the server ended before it was ready: {end}"),
+                "a server runs until its standard input ends, or Ctrl-C reaches it",
+            )));
+        }
+        let is_own = self.plan.programs != Programs::BuiltIn;
+        let mut players = self.members.iter().skip(1);
+        let is_over = number == 0 || (is_own && players.all(Member::has_ended));
+        match is_over && self.is_open {
+            true => Some(Outcome::Done),
+            false => None,
+        }
+    }
+
+    fn crash(&self) -> Outcome {
+        let what = match &self.crashed[..] {
+            [one] => format!("{one} crashed"),
+            all => format!("{} processes crashed: {}", all.len(), all.join(", ")),
+        };
+        let help = match self.plan.keep_going {
+            true => "the last lines of each are above",
+            false => "its last lines are above; with `--keep-going` the others play on",
+        };
+        Outcome::Failed(Complaint::new(what, help))
+    }
+
+    async fn obey(&mut self, line: &str) -> Option<Outcome> {
+        let outcome = match Command::parse(line) {
+            Ok(None) => Ok(None),
+            Ok(Some(Command::Quit)) => Ok(Some(Outcome::Done)),
+            Ok(Some(command)) => self.follow(command).await.map(|()| None),
+            Err(error) => Err(error),
+        };
+        self.output.prompt();
+        outcome.unwrap_or_else(|error| {
+            self.output.problem(&error);
+            None
+        })
+    }
+
+    async fn follow(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::Net(who, net) => self.change(who, net).await?,
+            Command::Add if !self.is_open => return Err("the server is not ready yet".into()),
+            Command::Add if self.members.len() > MOST => {
+                return Err(format!("{MOST} players are the most"));
+            }
+            Command::Add => self.add().map_err(|complaint| complaint.error)?,
+            Command::Kick(who) => {
+                let at = self.find(&who)?;
+                if self.plan.programs != Programs::BuiltIn {
+                    return Err(
+                        "only the built-in server can be asked to: `kill` ends the process".into(),
+                    );
+                }
+                let order = format!("tell kick {}", self.members[at].name);
+                self.members[0].order(&order).await;
+            }
+            Command::Kill(who) => {
+                let at = self.find(&who)?;
+                self.members[at].is_doomed = true;
+                self.members[at].order("kill").await;
+            }
+            Command::Freeze(who) => self.freeze(&who, "freeze", State::Frozen).await?,
+            Command::Thaw(who) => self.freeze(&who, "thaw", State::Running).await?,
+            Command::Tell(who, text) => {
+                let at = self.find(&who)?;
+                self.members[at].order(&format!("tell {text}")).await;
+            }
+            Command::Status => self.status(),
+            Command::Help => HELP.iter().for_each(|line| self.output.note(line)),
+            // Handled where it can end something.
+            Command::Quit => {}
+        }
+        if self.output.is_screen() {
+            self.status();
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self, who: Option<Who>, net: Net) -> Result<(), String> {
+        let (all, whose) = match who {
+            Some(who) => {
+                let at = self.find(&who)?;
+                (vec![at], self.members[at].label())
+            }
+            None => {
+                self.plan.nets.set_everyone(net);
+                let players = 1..self.members.len();
+                let running = players.filter(|&at| !self.members[at].has_ended());
+                (running.collect(), "everyone".into())
+            }
+        };
+        for at in all {
+            self.members[at].net = net;
+            self.members[at].order(&format!("net {net}")).await;
+            self.figures[at].begin_anew();
+        }
+        self.output
+            .note(&format!("{whose} plays over {net} from now on"));
+        Ok(())
+    }
+
+    async fn freeze(&mut self, who: &Who, order: &str, state: State) -> Result<(), String> {
+        let at = self.find(who)?;
+        if !cfg!(unix) {
+            return Err("this system cannot stop a process and let it go on".into());
+        }
+        let member = &mut self.members[at];
+        member.state = state;
+        member.order(order).await;
+        let what = if state == State::Frozen {
+            "stands still"
+        } else {
+            "goes on"
+        };
+        let text = format!("{} {what}", member.label());
+        self.output.note(&text);
+        Ok(())
+    }
+
+    /// A process that has not ended.
+    fn find(&self, who: &Who) -> Result<usize, String> {
+        let is_meant = |member: &Member| match who {
+            Who::Server => member.number == 0,
+            Who::Number(number) => member.number == *number,
+            Who::Name(name) => member.name.eq_ignore_ascii_case(name),
+        };
+        let found = self.members.iter().find(|member| is_meant(member));
+        match found {
+            Some(member) if member.has_ended() => Err(format!("{} has ended", member.label())),
+            Some(member) => Ok(member.number),
+            None => Err("there is no such player: `status` shows who plays".into()),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        if self.output.is_screen() || (self.is_open && self.ticks.is_multiple_of(TELL)) {
+            self.status();
+        }
+    }
+
+    fn status(&mut self) {
+        self.output.status(&standings(&self.members, &self.figures));
+    }
+
+    /// Ends every process: as Ctrl-C does, and at once if there is another signal.
+    async fn end(&mut self, signals: &mut Signals) {
+        self.is_ending = true;
+        let is_finished = self.members.iter().skip(1).all(Member::has_ended);
+        for member in &mut self.members {
+            // A server without players left ends by itself when its input does.
+            let order = if is_finished { "finish" } else { "end" };
+            member.order(order).await;
+        }
+        let mut deadline = Instant::now() + guard::GRACE * 2 + PATIENCE;
+        while self.members.iter().any(|member| !member.has_ended()) {
+            let news = tokio::select! {
+                biased;
+                _ = signals.next() => {
+                    for member in &mut self.members {
+                        member.order("kill").await;
+                    }
+                    deadline = deadline.min(Instant::now() + PATIENCE);
+                    continue;
+                }
+                news = timeout_at(deadline, self.news.recv()) => news,
+            };
+            let Ok(Some((number, news))) = news else {
+                break;
+            };
+            let _ = self.take(number, news).await;
+        }
+        for member in &mut self.members {
+            member.dismiss().await;
+        }
+    }
+
+    /// The last words, and the exit code.
+    fn conclude(mut self, outcome: Outcome) -> ExitCode {
+        self.output.close(&standings(&self.members, &self.figures));
+        self.output.end(self.crashed.len());
+        let outcome = match outcome {
+            Outcome::Done if !self.crashed.is_empty() => self.crash(),
+            other => other,
+        };
+        exit::conclude(match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Failed(complaint) => Err(complaint),
+            Outcome::Signalled(signal) => {
+                let help = "every process of the playtest has been ended";
+                Err(Complaint::new(signal.text, help).code(signal.code))
+            }
+        })
+    }
+}
+
+fn standings<'a>(members: &'a [Member], figures: &[Figures]) -> Vec<Standing<'a>> {
+    let all = members.iter().zip(figures);
+    all.map(|(member, figures)| Standing {
+        member,
+        now: figures.now(),
+    })
+    .collect()
+}
+
+/// Reads what is typed, on a thread of its own; it ends with the input, or with the process.
+fn typed() -> Receiver<String> {
+    let (sender, lines) = mpsc::channel(TYPED);
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+async fn next_line(typed: &mut Option<Receiver<String>>) -> Option<String> {
+    match typed {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How many lines of all processes wait to be shown; then the processes wait.
+const NEWS: usize = 256;
+const TYPED: usize = 16;
+const TICK: Duration = Duration::from_secs(1);
+/// After so many ticks a pipe is told how everyone does.
+const TELL: u64 = 5;
+/// How many players there may be.
+const MOST: usize = 64;
+/// How long a guard may take, beside what its program has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn two_programs_are_parted_by_two_dashes() {
+        let programs = Programs::parse(&words("./server --fast -- ./client 7")).unwrap();
+        let (server, client) = (words("./server --fast"), words("./client 7"));
+        assert_eq!(programs, Programs::Own { server, client });
+        for (line, part) in [
+            ("./server", "none for the clients"),
+            ("-- ./client", "before the second"),
+            ("./server --", "behind the second"),
+            ("a -- b -- c", "more than two"),
+        ] {
+            let complaint = Programs::parse(&words(line)).unwrap_err();
+            assert!(complaint.error.contains(part), "{line}: {complaint}");
+            assert_eq!(complaint.code, exit::USAGE);
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["30", "s", "-1s", "1.5s", "99999999999s", "1 s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

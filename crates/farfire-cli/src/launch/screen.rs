@@ -1,0 +1,166 @@
+//! The lower rows of a terminal, kept for a table and a prompt while lines scroll above them.
+//!
+//! It uses a scrolling region, so lines go where a terminal keeps what was printed, and what is being
+//! typed stays where it is. Knows nothing of what is shown.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use crate::paint::Paint;
+
+/// One line in the table: a style, and the text.
+pub(super) type Row = (Option<&'static str>, String);
+
+pub(super) struct Screen {
+    paint: Paint,
+    size: (usize, usize),
+    footer: Vec<Row>,
+    /// What was printed last, to put it back after a change of size.
+    printed: VecDeque<String>,
+    /// Where the next line goes, while there is room.
+    next: usize,
+}
+
+impl Screen {
+    /// Takes the terminal, if there is one to read from and to write to, with room.
+    pub(super) fn open(paint: Paint) -> Option<Self> {
+        let size = size().filter(|(rows, columns)| *rows >= LEAST && *columns >= 2 * LEAST)?;
+        let mut screen = Self {
+            paint,
+            size,
+            footer: Vec::new(),
+            printed: VecDeque::new(),
+            next: 1,
+        };
+        // What is there goes up, to where one can scroll back to it.
+        screen.put(&"\n".repeat(size.0));
+        screen.lay_out();
+        Some(screen)
+    }
+
+    /// Prints a line above the table, in pieces that each fit into a row.
+    pub(super) fn print(&mut self, pieces: Vec<String>) {
+        for piece in pieces {
+            let mut out = String::from(SAVE);
+            let last = self.last_row();
+            if self.next <= last {
+                let _ = write!(out, "\x1b[{};1H", self.next);
+                self.next += 1;
+            } else {
+                let _ = write!(out, "\x1b[{last};1H\n");
+            }
+            out += &piece;
+            out += RESTORE;
+            self.put(&out);
+            if self.printed.len() == self.size.0.max(LEAST) {
+                self.printed.pop_front();
+            }
+            self.printed.push_back(piece);
+        }
+    }
+
+    /// Shows this table from now on.
+    pub(super) fn show(&mut self, table: Vec<Row>) {
+        let now = size().unwrap_or(self.size);
+        let is_taller = table.len() != self.footer.len();
+        self.footer = table;
+        if now != self.size || is_taller {
+            self.size = now;
+            return self.lay_out();
+        }
+        let mut out = String::from(SAVE);
+        self.draw(&mut out);
+        out += RESTORE;
+        self.put(&out);
+    }
+
+    /// Empties the last row, for the next command.
+    pub(super) fn prompt(&mut self) {
+        let prompt = format!("\x1b[{};1H\x1b[2K{PROMPT}", self.size.0);
+        self.put(&prompt);
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.size.1
+    }
+
+    /// The last row of the lines.
+    fn last_row(&self) -> usize {
+        let kept = self.footer.len() + 1;
+        self.size.0.saturating_sub(kept).max(LEAST / 2)
+    }
+
+    /// Draws everything anew.
+    fn lay_out(&mut self) {
+        let last = self.last_row();
+        let mut out = format!("\x1b[r\x1b[2J\x1b[1;{last}r");
+        let begin = self.printed.len().saturating_sub(last);
+        self.next = 1;
+        for piece in self.printed.range(begin..) {
+            let _ = write!(out, "\x1b[{};1H{piece}", self.next);
+            self.next += 1;
+        }
+        self.draw(&mut out);
+        self.put(&out);
+        self.prompt();
+    }
+
+    fn draw(&self, out: &mut String) {
+        let first = self.last_row() + 1;
+        let room = self.size.0.saturating_sub(first);
+        for (at, (style, text)) in self.footer.iter().take(room).enumerate() {
+            let text: String = text.chars().take(self.size.1).collect();
+            let text = match style {
+                Some(style) => self.paint.paint(style, &text),
+                None => text,
+            };
+            let _ = write!(out, "\x1b[{};1H\x1b[2K{text}", first + at);
+        }
+    }
+
+    fn put(&mut self, out: &str) {
+        let mut stdout = io::stdout();
+        // A terminal that is gone sends a signal.
+        let _ = stdout.write_all(out.as_bytes());
+        let _ = stdout.flush();
+    }
+}
+
+/// Gives the terminal back, with everything that was printed and without the table: a scrolling region
+/// is of no use to its owner.
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let row = self.next.min(self.last_row() + 1);
+        self.put(&format!("\x1b[r\x1b[{row};1H\x1b[J"));
+    }
+}
+
+/// Rows and columns of the terminal that both standard streams are, if they are one.
+#[cfg(unix)]
+fn size() -> Option<(usize, usize)> {
+    use std::io::IsTerminal;
+
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return None;
+    }
+    if std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((usize::from(size.ws_row), usize::from(size.ws_col)))
+}
+
+/// Elsewhere there are lines.
+#[cfg(not(unix))]
+fn size() -> Option<(usize, usize)> {
+    None
+}
+
+const SAVE: &str = "\x1b7";
+const RESTORE: &str = "\x1b8";
+const PROMPT: &str = "> ";
+/// Fewer rows are none.
+const LEAST: usize = 8;
