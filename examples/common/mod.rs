@@ -8,6 +8,12 @@
 //! cargo run --example client_to_server -- client ADDRESS PIN NAME
 //! ```
 //!
+//! or, with as many clients as one likes, each on the network of one's choice:
+//!
+//! ```text
+//! farfire playtest --net wifi -- target/debug/examples/client_to_server server -- target/debug/examples/client_to_server client
+//! ```
+//!
 //! Lines of the play go to standard output. Where the server is and who has joined goes to standard
 //! error, and is how the process that started the others knows. Knows nothing about remotes.
 
@@ -24,7 +30,7 @@ use std::{
 };
 
 use farfire::{
-    Client, ClientBuilder, Server, ServerBuilder,
+    Client, ClientBuilder, Network, Server, ServerBuilder, conditioner,
     tls::{Identity, Pin, Trust},
 };
 
@@ -43,14 +49,34 @@ pub(crate) fn play(
         [] => play_all(clients),
         ["server"] => {
             let identity = Identity::self_signed(["localhost"])?;
-            server(Server::builder("127.0.0.1:0", identity).max_players(8))
+            let builder = Server::builder("127.0.0.1:0", identity);
+            server(builder.network(&network()?).max_players(8))
         }
-        ["client", address, pin, name] => {
-            let trust = Trust::pinned([pin.parse::<Pin>()?]);
-            client(Client::builder(address, trust).name(name))
+        ["client", address, pin, name] => client(joining(address, pin, name)?),
+        // As `farfire playtest` starts it.
+        ["client"] => {
+            let [address, pin, name] = ["FARFIRE_ADDRESS", "FARFIRE_PIN", "FARFIRE_NAME"]
+                .map(|name| env::var(name).map_err(|error| format!("{name}: {error}")));
+            client(joining(&address?, &pin?, &name?)?)
         }
         _ => Err("give no arguments, or `server`, or `client ADDRESS PIN NAME`".into()),
     }
+}
+
+fn joining(
+    address: &str,
+    pin: &str,
+    name: &str,
+) -> Result<ClientBuilder, Box<dyn Error + Send + Sync>> {
+    let trust = Trust::pinned([pin.parse::<Pin>()?]);
+    let builder = Client::builder(address, trust).name(name);
+    Ok(builder.network(&network()?))
+}
+
+/// The network that `FARFIRE_NET` asks for, which is this machine's if it is not set.
+fn network() -> Result<Network, Box<dyn Error + Send + Sync>> {
+    let conditioner = conditioner::from_env()?;
+    Ok(Network::builder().conditioner(&conditioner).build()?)
 }
 
 /// Says how to join: the handlers are in place.

@@ -85,6 +85,41 @@ fn json_has_a_verdict_for_each_scenario_and_both_round_trips() {
 }
 
 #[test]
+fn a_bad_network_changes_no_line() {
+    let output = farfire(&["playtest", "--players", "2", "--fast"])
+        .args([
+            "--net",
+            "wifi",
+            "--net",
+            "2=mobile_4g",
+            "--net",
+            "server=lan",
+        ])
+        .output()
+        .unwrap();
+    assert_succeeded(&output);
+    let printed = text(&output.stdout);
+    let conditions = "\nEveryone plays over wifi; Bo over mobile_4g, the server over lan.\n";
+    assert!(printed.contains(conditions), "{printed}");
+    assert!(printed.contains("with the network above"), "{printed}");
+    let (_, table) = printed.split_once("\nscenario ").unwrap();
+    let same = table.lines().filter(|row| row.ends_with("  same"));
+    assert_eq!(same.count(), NUMBERS.len(), "{printed}");
+    // It was there: no round trip of 8 ms and more is this machine's.
+    let echo = table
+        .lines()
+        .find(|row| row.starts_with("event and its echo"));
+    let median: f64 = echo
+        .unwrap()
+        .split_whitespace()
+        .nth(4)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(median > 8000.0, "{printed}");
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2_and_says_what_to_do() {
     for arguments in [
         &["playtest", "--players", "0"][..],

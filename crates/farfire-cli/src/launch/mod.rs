@@ -165,7 +165,7 @@ struct Launch {
     ticks: u64,
     /// Everyone may end now, in whatever way.
     is_ending: bool,
-    crashed: Vec<String>,
+    crashed: Vec<(String, End)>,
 }
 
 impl Launch {
@@ -354,7 +354,7 @@ impl Launch {
         let is_crash = end.is_crash() && !is_expected;
         self.output.ended(member, end, is_crash);
         if is_crash {
-            self.crashed.push(format!("{} ({end})", member.label()));
+            self.crashed.push((member.label(), end));
         }
         member.dismiss().await;
         if is_crash && !self.plan.keep_going {
@@ -377,8 +377,11 @@ impl Launch {
 
     fn crash(&self) -> Outcome {
         let what = match &self.crashed[..] {
-            [one] => format!("{one} crashed"),
-            all => format!("{} processes crashed: {}", all.len(), all.join(", ")),
+            [(label, end)] => format!("{label} crashed: {end}"),
+            all => {
+                let labels: Vec<_> = all.iter().map(|(label, _)| label.as_str()).collect();
+                format!("{} processes crashed: {}", all.len(), labels.join(", "))
+            }
         };
         let help = match self.plan.keep_going {
             true => "the last lines of each are above",
@@ -499,8 +502,14 @@ impl Launch {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        if self.output.is_screen() || (self.is_open && self.ticks.is_multiple_of(TELL)) {
-            self.status();
+        if self.output.is_screen() {
+            return self.status();
+        }
+        let is_built_in = self.plan.programs == Programs::BuiltIn;
+        if is_built_in && self.is_open && self.ticks.is_multiple_of(TELL) {
+            let mut playing = standings(&self.members, &self.figures);
+            playing.retain(|standing| !standing.member.has_ended());
+            self.output.status(&playing);
         }
     }
 
@@ -542,7 +551,9 @@ impl Launch {
 
     /// The last words, and the exit code.
     fn conclude(mut self, outcome: Outcome) -> ExitCode {
-        self.output.close(&standings(&self.members, &self.figures));
+        let mut last = standings(&self.members, &self.figures);
+        last.retain(|standing| self.output.is_screen() || standing.now.is_some());
+        self.output.close(&last);
         self.output.end(self.crashed.len());
         let outcome = match outcome {
             Outcome::Done if !self.crashed.is_empty() => self.crash(),

@@ -190,6 +190,7 @@ impl Output {
         match &mut self.form {
             Form::Screen(screen) => screen.show(table(all)),
             Form::Lines => {
+                // The server has nothing to say of itself.
                 for standing in all.iter().filter(|of| of.member.number > 0) {
                     let line = sentence(standing);
                     self.put(&line);
@@ -270,25 +271,24 @@ fn table(all: &[Standing<'_>]) -> Vec<Row> {
         let mut row = vec![
             member.number.to_string(),
             member.name.clone(),
-            state(member),
             member.net.to_string(),
+            state(member),
         ];
         if has_figures && member.number == 0 {
             continue;
         }
         if let Some(now) = standing.now {
-            let percent = |of: Option<f64>| cell(of, 1);
             row.extend([
                 format!("{:.1}", now.network_ping_ms),
                 cell(now.data_ping_ms, 1),
-                percent(now.lost_up),
-                percent(now.lost_down),
+                cell(now.lost_up, 1),
+                cell(now.lost_down, 1),
                 cell(now.moves, 0),
                 cell(now.worlds, 0),
-                cell(now.up, 1),
-                cell(now.down, 1),
                 format!("{}/{}/{}", now.bought, now.refused, now.failed),
                 format!("{}/{}", now.answered, now.unanswered),
+                cell(now.up, 1),
+                cell(now.down, 1),
             ]);
         }
         cells.push(row);
@@ -422,22 +422,11 @@ fn tame(text: &str) -> String {
     printable(&tame).into_owned()
 }
 
-const HEADING: [&str; 4] = ["#", "process", "state", "net"];
+const HEADING: [&str; 4] = ["#", "process", "net", "state"];
+/// In the order of importance, for what does not fit is cut; the second of two says only how it differs.
 const BOT_HEADING: [&str; 14] = [
-    "#",
-    "player",
-    "state",
-    "net",
-    "ping",
-    "data",
-    "loss%",
-    "down",
-    "moves/s",
-    "worlds/s",
-    "kB/s",
-    "down",
-    "ok/no/failed",
-    "asked/no",
+    "#", "player", "net", "state", "ping ms", "data", "lost% up", "down", "moves/s", "worlds",
+    "calls", "asked", "kB/s up", "down",
 ];
 
 #[cfg(test)]

@@ -96,7 +96,11 @@ impl Screen {
     /// Draws everything anew.
     fn lay_out(&mut self) {
         let last = self.last_row();
-        let mut out = format!("\x1b[r\x1b[2J\x1b[1;{last}r");
+        let mut out = format!("\x1b[r\x1b[1;{last}r");
+        // Row by row: a terminal may keep what is cleared as a whole, and has it already.
+        for row in 1..=self.size.0 {
+            let _ = write!(out, "\x1b[{row};1H\x1b[2K");
+        }
         let begin = self.printed.len().saturating_sub(last);
         self.next = 1;
         for piece in self.printed.range(begin..) {
