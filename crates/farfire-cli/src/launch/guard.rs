@@ -106,7 +106,7 @@ impl Guarded {
         let mut orders = orders();
         let mut is_alone = false;
         let status = loop {
-            let (due, _) = self.next.unwrap_or((Instant::now(), Blow::Kill));
+            let (due, _) = self.next.unwrap_or_else(|| (Instant::now(), Blow::Kill));
             tokio::select! {
                 biased;
                 order = orders.recv(), if !is_alone => match order {

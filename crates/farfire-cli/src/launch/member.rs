@@ -15,7 +15,10 @@ use tokio::{
     sync::mpsc::Sender,
 };
 
-use super::{GUARD, group};
+use super::{
+    GUARD,
+    group::{self, Blow},
+};
 use crate::net::Net;
 
 /// A process, and what is known of it.
@@ -25,6 +28,8 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) net: Net,
     pub(super) state: State,
+    /// Of the program; 0 before it has started.
+    pub(super) pid: u32,
     /// Killed by a command, so that its end is no crash.
     pub(super) is_doomed: bool,
     /// The last that it printed.
@@ -99,6 +104,7 @@ impl Member {
             name,
             net,
             state: State::Starting,
+            pid: 0,
             is_doomed: false,
             last: VecDeque::with_capacity(LAST),
             guard,
@@ -139,6 +145,12 @@ impl Member {
         }
     }
 
+    /// Kills the program without its guard.
+    pub(super) fn slay(&self) {
+        // It may have ended with its guard.
+        let _ = group::strike(self.pid, Blow::Kill);
+    }
+
     /// Ends the guard, which has nothing left to do.
     pub(super) async fn dismiss(&mut self) {
         self.orders = None;
@@ -150,6 +162,9 @@ impl Member {
 }
 
 impl End {
+    /// As Ctrl-C does to most.
+    pub(super) const INTERRUPTED: Self = Self::Signal(2);
+
     pub(super) fn is_crash(self) -> bool {
         self != Self::Code(0)
     }

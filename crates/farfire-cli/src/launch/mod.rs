@@ -12,11 +12,13 @@ mod group;
 mod guard;
 mod member;
 mod output;
+mod plan;
+mod prompt;
 mod ready;
 mod screen;
+mod status;
 
 use std::{
-    ffi::OsString,
     io::{self, BufRead},
     process::ExitCode,
     thread,
@@ -31,18 +33,19 @@ use tokio::{
 pub(crate) use self::{
     builtin::{bot::play, server::serve},
     guard::guard,
+    plan::{Plan, Programs, duration},
 };
 use self::{
-    command::{Command, HELP, Who},
     figures::Figures,
     member::{End, Member, News, State},
-    output::{On, Output, Standing},
+    output::{On, Output},
     ready::Ready,
+    status::Standing,
 };
 use crate::{
     exit::{self, Complaint},
     names::names,
-    net::{Net, Nets},
+    net::Net,
     signal::{Signal, Signals},
 };
 
@@ -50,80 +53,6 @@ use crate::{
 pub(crate) const GUARD: &str = "__guard";
 pub(crate) const SERVER: &str = "__live_server";
 pub(crate) const BOT: &str = "__bot";
-
-/// What is launched, and how.
-pub(crate) struct Plan {
-    pub(crate) programs: Programs,
-    pub(crate) players: usize,
-    pub(crate) nets: Nets,
-    pub(crate) limit: Option<Duration>,
-    pub(crate) ready: Option<String>,
-    pub(crate) wait: Duration,
-    pub(crate) json: bool,
-    pub(crate) keep_going: bool,
-}
-
-/// The programs of a playtest.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Programs {
-    BuiltIn,
-    Own {
-        server: Vec<OsString>,
-        client: Vec<OsString>,
-    },
-}
-
-impl Programs {
-    /// Reads `SERVER [ARGS] -- CLIENT [ARGS]`.
-    pub(crate) fn parse(words: &[OsString]) -> Result<Self, Complaint> {
-        let parts: Vec<_> = words.split(|word| word == "--").collect();
-        let complain = |error: &str| {
-            let help = "the form is `farfire playtest -- SERVER [ARGS] -- CLIENT [ARGS]`; \
-                        a program that needs `--` itself goes into `sh -c '...'`";
-            Err(Complaint::new(error, help).code(exit::USAGE))
-        };
-        match &parts[..] {
-            [_] => complain("there is a program for the server, and none for the clients"),
-            [[], _] => complain("there is no program for the server before the second `--`"),
-            [_, []] => complain("there is no program for the clients behind the second `--`"),
-            [server, client] => Ok(Self::Own {
-                server: server.to_vec(),
-                client: client.to_vec(),
-            }),
-            _ => complain("there are more than two programs"),
-        }
-    }
-
-    fn of(&self, number: usize) -> io::Result<Vec<OsString>> {
-        Ok(match self {
-            Self::BuiltIn => {
-                let part = if number == 0 { SERVER } else { BOT };
-                vec![std::env::current_exe()?.into(), part.into()]
-            }
-            Self::Own { server, .. } if number == 0 => server.clone(),
-            Self::Own { client, .. } => client.clone(),
-        })
-    }
-}
-
-/// Reads `30s`, `5m`, `1h` or `500ms`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("a number and its unit: 500ms, 30s, 5m, 1h".into()),
-    };
-    let number: u32 = number
-        .parse()
-        .map_err(|_| "a whole number before the unit: 30s".to_string())?;
-    Ok(Duration::from_millis(u64::from(number) * milliseconds))
-}
 
 /// Launches everything, and ends every process that it started, whatever happens.
 pub(crate) async fn run(plan: Plan) -> ExitCode {
@@ -283,7 +212,8 @@ impl Launch {
         match news {
             News::Started(pid) => {
                 member.state = State::Running;
-                self.output.process(member, pid);
+                member.pid = pid;
+                self.output.process(member);
             }
             News::Unstarted(why) => {
                 let program = self.plan.programs.of(number).unwrap_or_default();
@@ -306,7 +236,11 @@ impl Launch {
             News::Aside(line) => return self.hear(number, &line, On::Error),
             News::Ended(end) => return self.ended(number, end).await,
             News::Gone if member.has_ended() => {}
-            News::Gone => return self.ended(number, End::Unknown).await,
+            News::Gone => {
+                // Somebody has ended the guard, which leaves this to do.
+                member.slay();
+                return self.ended(number, End::Unknown).await;
+            }
         }
         None
     }
@@ -352,7 +286,11 @@ impl Launch {
         member.state = State::Ended(end);
         let is_expected = self.is_ending || member.is_doomed;
         let is_crash = end.is_crash() && !is_expected;
-        self.output.ended(member, end, is_crash);
+        // What everyone does in the end is no news.
+        let is_news = !self.is_ending || !matches!(end, End::Code(0) | End::INTERRUPTED);
+        if is_news || self.output.is_json() {
+            self.output.ended(member, end, is_crash);
+        }
         if is_crash {
             self.crashed.push((member.label(), end));
         }
@@ -390,116 +328,6 @@ impl Launch {
         Outcome::Failed(Complaint::new(what, help))
     }
 
-    async fn obey(&mut self, line: &str) -> Option<Outcome> {
-        let outcome = match Command::parse(line) {
-            Ok(None) => Ok(None),
-            Ok(Some(Command::Quit)) => Ok(Some(Outcome::Done)),
-            Ok(Some(command)) => self.follow(command).await.map(|()| None),
-            Err(error) => Err(error),
-        };
-        self.output.prompt();
-        outcome.unwrap_or_else(|error| {
-            self.output.problem(&error);
-            None
-        })
-    }
-
-    async fn follow(&mut self, command: Command) -> Result<(), String> {
-        match command {
-            Command::Net(who, net) => self.change(who, net).await?,
-            Command::Add if !self.is_open => return Err("the server is not ready yet".into()),
-            Command::Add if self.members.len() > MOST => {
-                return Err(format!("{MOST} players are the most"));
-            }
-            Command::Add => self.add().map_err(|complaint| complaint.error)?,
-            Command::Kick(who) => {
-                let at = self.find(&who)?;
-                if self.plan.programs != Programs::BuiltIn {
-                    return Err(
-                        "only the built-in server can be asked to: `kill` ends the process".into(),
-                    );
-                }
-                let order = format!("tell kick {}", self.members[at].name);
-                self.members[0].order(&order).await;
-            }
-            Command::Kill(who) => {
-                let at = self.find(&who)?;
-                self.members[at].is_doomed = true;
-                self.members[at].order("kill").await;
-            }
-            Command::Freeze(who) => self.freeze(&who, "freeze", State::Frozen).await?,
-            Command::Thaw(who) => self.freeze(&who, "thaw", State::Running).await?,
-            Command::Tell(who, text) => {
-                let at = self.find(&who)?;
-                self.members[at].order(&format!("tell {text}")).await;
-            }
-            Command::Status => self.status(),
-            Command::Help => HELP.iter().for_each(|line| self.output.note(line)),
-            // Handled where it can end something.
-            Command::Quit => {}
-        }
-        if self.output.is_screen() {
-            self.status();
-        }
-        Ok(())
-    }
-
-    async fn change(&mut self, who: Option<Who>, net: Net) -> Result<(), String> {
-        let (all, whose) = match who {
-            Some(who) => {
-                let at = self.find(&who)?;
-                (vec![at], self.members[at].label())
-            }
-            None => {
-                self.plan.nets.set_everyone(net);
-                let players = 1..self.members.len();
-                let running = players.filter(|&at| !self.members[at].has_ended());
-                (running.collect(), "everyone".into())
-            }
-        };
-        for at in all {
-            self.members[at].net = net;
-            self.members[at].order(&format!("net {net}")).await;
-            self.figures[at].begin_anew();
-        }
-        self.output
-            .note(&format!("{whose} plays over {net} from now on"));
-        Ok(())
-    }
-
-    async fn freeze(&mut self, who: &Who, order: &str, state: State) -> Result<(), String> {
-        let at = self.find(who)?;
-        if !cfg!(unix) {
-            return Err("this system cannot stop a process and let it go on".into());
-        }
-        let member = &mut self.members[at];
-        member.state = state;
-        member.order(order).await;
-        let what = if state == State::Frozen {
-            "stands still"
-        } else {
-            "goes on"
-        };
-        let text = format!("{} {what}", member.label());
-        self.output.note(&text);
-        Ok(())
-    }
-
-    /// A process that has not ended.
-    fn find(&self, who: &Who) -> Result<usize, String> {
-        let is_meant = |member: &Member| match who {
-            Who::Server => member.number == 0,
-            Who::Number(number) => member.number == *number,
-            Who::Name(name) => member.name.eq_ignore_ascii_case(name),
-        };
-        let found = self.members.iter().find(|member| is_meant(member));
-        match found {
-            Some(member) if member.has_ended() => Err(format!("{} has ended", member.label())),
-            Some(member) => Ok(member.number),
-            None => Err("there is no such player: `status` shows who plays".into()),
-        }
-    }
-
     fn tick(&mut self) {
         self.ticks += 1;
         if self.output.is_screen() {
@@ -520,6 +348,9 @@ impl Launch {
     /// Ends every process: as Ctrl-C does, and at once if there is another signal.
     async fn end(&mut self, signals: &mut Signals) {
         self.is_ending = true;
+        let mut last = standings(&self.members, &self.figures);
+        last.retain(|standing| self.output.is_screen() || standing.now.is_some());
+        self.output.status(&last);
         let is_finished = self.members.iter().skip(1).all(Member::has_ended);
         for member in &mut self.members {
             // A server without players left ends by itself when its input does.
@@ -551,9 +382,7 @@ impl Launch {
 
     /// The last words, and the exit code.
     fn conclude(mut self, outcome: Outcome) -> ExitCode {
-        let mut last = standings(&self.members, &self.figures);
-        last.retain(|standing| self.output.is_screen() || standing.now.is_some());
-        self.output.close(&last);
+        self.output.close();
         self.output.end(self.crashed.len());
         let outcome = match outcome {
             Outcome::Done if !self.crashed.is_empty() => self.crash(),
@@ -606,43 +435,5 @@ const TYPED: usize = 16;
 const TICK: Duration = Duration::from_secs(1);
 /// After so many ticks a pipe is told how everyone does.
 const TELL: u64 = 5;
-/// How many players there may be.
-const MOST: usize = 64;
 /// How long a guard may take, beside what its program has.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &str) -> Vec<OsString> {
-        line.split_whitespace().map(OsString::from).collect()
-    }
-
-    #[test]
-    fn two_programs_are_parted_by_two_dashes() {
-        let programs = Programs::parse(&words("./server --fast -- ./client 7")).unwrap();
-        let (server, client) = (words("./server --fast"), words("./client 7"));
-        assert_eq!(programs, Programs::Own { server, client });
-        for (line, part) in [
-            ("./server", "none for the clients"),
-            ("-- ./client", "before the second"),
-            ("./server --", "behind the second"),
-            ("a -- b -- c", "more than two"),
-        ] {
-            let complaint = Programs::parse(&words(line)).unwrap_err();
-            assert!(complaint.error.contains(part), "{line}: {complaint}");
-            assert_eq!(complaint.code, exit::USAGE);
-        }
-    }
-
-    #[test]
-    fn times_have_a_unit() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["30", "s", "-1s", "1.5s", "99999999999s", "1 s"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-}

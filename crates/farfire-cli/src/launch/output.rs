@@ -6,14 +6,14 @@
 use std::io::{self, Write};
 
 use super::{
-    figures::Now,
-    member::{End, Member, State},
+    member::{End, Member},
     ready::Place,
-    screen::{Row, Screen},
+    screen::{Line, Screen},
+    status::{Standing, record, sentence, table},
 };
 use crate::{
     json::Record,
-    paint::{BOLD, DIM, GREEN, LABELS, Paint, RED, YELLOW, printable},
+    paint::{DIM, LABELS, Paint, RED, printable},
 };
 
 pub(super) struct Output {
@@ -28,12 +28,6 @@ enum Form {
     Json,
     Lines,
     Screen(Box<Screen>),
-}
-
-/// How one process does, with what the built-in ones say about themselves.
-pub(super) struct Standing<'a> {
-    pub(super) member: &'a Member,
-    pub(super) now: Option<Now>,
 }
 
 /// Where a line was printed.
@@ -73,12 +67,12 @@ impl Output {
         self.unread
     }
 
-    pub(super) fn process(&mut self, member: &Member, pid: u32) {
+    pub(super) fn process(&mut self, member: &Member) {
         if self.is_json() {
             let record = Record::new("process")
                 .text("process", &member.label())
                 .plain("number", member.number)
-                .plain("pid", pid)
+                .plain("pid", member.pid)
                 .plain("guard", member.guard_pid())
                 .text("net", &member.net.to_string());
             self.put(&record.finish());
@@ -124,14 +118,12 @@ impl Output {
             On::Output => "  ",
             On::Error => "! ",
         };
-        // The first row has the label, the others stand below the text.
-        let indent = self.width + mark.len();
-        let pieces = self.pieces(&text, indent);
-        let pieces = pieces.into_iter().enumerate().map(|(at, piece)| match at {
-            0 => format!("{label}{mark}{piece}"),
-            _ => format!("{:indent$}{piece}", ""),
+        self.print(Line {
+            label: format!("{label}{mark}"),
+            indent: self.width + mark.len(),
+            text,
+            style: None,
         });
-        self.print(pieces.collect());
     }
 
     /// Something that the launcher has to say.
@@ -144,18 +136,18 @@ impl Output {
         self.say("problem", RED, text);
     }
 
-    fn say(&mut self, kind: &str, style: &str, text: &str) {
+    fn say(&mut self, kind: &str, style: &'static str, text: &str) {
         if self.is_json() {
             let record = Record::new(kind).text("text", text);
             return self.put(&record.finish());
         }
-        let pieces = self.pieces(&printable(text), "- ".len());
-        let pieces = pieces.into_iter().enumerate().map(|(at, piece)| {
-            let mark = if at == 0 { '-' } else { ' ' };
-            self.paint.paint(style, &format!("{mark} {piece}"))
+        let label = self.paint.paint(style, "- ");
+        self.print(Line {
+            label,
+            indent: "- ".len(),
+            text: printable(text).into_owned(),
+            style: Some(style),
         });
-        let pieces = pieces.collect();
-        self.print(pieces);
     }
 
     /// The end of a process.
@@ -205,13 +197,14 @@ impl Output {
         }
     }
 
-    /// The table among the lines, for the last time.
-    pub(super) fn close(&mut self, all: &[Standing<'_>]) {
-        if !self.is_screen() {
-            return self.status(all);
-        }
+    /// Gives a terminal back, and leaves the table among the lines.
+    pub(super) fn close(&mut self) {
+        let Form::Screen(screen) = &mut self.form else {
+            return;
+        };
+        let table = screen.take();
         self.form = Form::Lines;
-        for (style, text) in table(all) {
+        for (style, text) in table {
             let text = style.map_or_else(|| text.clone(), |style| self.paint.paint(style, &text));
             self.put(&text);
         }
@@ -232,177 +225,20 @@ impl Output {
         }
     }
 
-    /// Cut to what fits beside an indent.
-    fn pieces(&self, text: &str, indent: usize) -> Vec<String> {
-        let Form::Screen(screen) = &self.form else {
-            return vec![text.into()];
-        };
-        let room = screen.columns().saturating_sub(indent).max(8);
-        let characters: Vec<char> = text.chars().collect();
-        match characters.is_empty() {
-            true => vec![String::new()],
-            false => characters
-                .chunks(room)
-                .map(|piece| piece.iter().collect())
-                .collect(),
-        }
-    }
-
-    fn print(&mut self, pieces: Vec<String>) {
+    fn print(&mut self, line: Line) {
         match &mut self.form {
-            Form::Screen(screen) => screen.print(pieces),
-            Form::Lines | Form::Json => pieces.iter().for_each(|piece| self.put(piece)),
+            Form::Screen(screen) => screen.print(line),
+            Form::Lines | Form::Json => {
+                for piece in line.pieces(usize::MAX, self.paint) {
+                    self.put(&piece);
+                }
+            }
         }
     }
 
     fn put(&mut self, line: &str) {
         self.unread |= writeln!(io::stdout(), "{line}").is_err();
     }
-}
-
-fn table(all: &[Standing<'_>]) -> Vec<Row> {
-    let has_figures = all.iter().any(|of| of.now.is_some());
-    let mut cells: Vec<Vec<String>> = vec![match has_figures {
-        true => BOT_HEADING.map(String::from).to_vec(),
-        false => HEADING.map(String::from).to_vec(),
-    }];
-    for standing in all {
-        let member = standing.member;
-        let mut row = vec![
-            member.number.to_string(),
-            member.name.clone(),
-            member.net.to_string(),
-            state(member),
-        ];
-        if has_figures && member.number == 0 {
-            continue;
-        }
-        if let Some(now) = standing.now {
-            row.extend([
-                format!("{:.1}", now.network_ping_ms),
-                cell(now.data_ping_ms, 1),
-                cell(now.lost_up, 1),
-                cell(now.lost_down, 1),
-                cell(now.moves, 0),
-                cell(now.worlds, 0),
-                format!("{}/{}/{}", now.bought, now.refused, now.failed),
-                format!("{}/{}", now.answered, now.unanswered),
-                cell(now.up, 1),
-                cell(now.down, 1),
-            ]);
-        }
-        cells.push(row);
-    }
-    let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let widths = cells.iter().filter_map(|row| row.get(column));
-        widths.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let lines = cells.iter().map(|row| {
-        let padded = row.iter().zip(&widths).enumerate();
-        let padded = padded.map(|(column, (cell, &width))| match column {
-            1..=3 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        padded.collect::<Vec<_>>().join("  ")
-    });
-    let shown = all.iter().filter(|of| !has_figures || of.member.number > 0);
-    let styles = shown.map(|standing| match standing.member.state {
-        State::Ended(end) if end.is_crash() && !standing.member.is_doomed => Some(RED),
-        State::Ended(_) => Some(DIM),
-        State::Frozen => Some(YELLOW),
-        State::Starting => Some(DIM),
-        State::Running if has_figures => None,
-        State::Running => Some(GREEN),
-    });
-    [Some(BOLD)].into_iter().chain(styles).zip(lines).collect()
-}
-
-fn state(member: &Member) -> String {
-    match member.state {
-        State::Starting => "starting".into(),
-        State::Running => "running".into(),
-        State::Frozen => "frozen".into(),
-        State::Ended(_) if member.is_doomed => "killed".into(),
-        State::Ended(End::Code(0)) => "ended".into(),
-        State::Ended(End::Code(code)) => format!("exit {code}"),
-        State::Ended(End::Signal(signal)) => format!("signal {signal}"),
-        State::Ended(End::Unknown) => "gone".into(),
-    }
-}
-
-fn cell(number: Option<f64>, digits: usize) -> String {
-    number.map_or_else(|| "-".into(), |number| format!("{number:.digits$}"))
-}
-
-/// One line for a pipe.
-fn sentence(standing: &Standing<'_>) -> String {
-    let member = standing.member;
-    let beginning = format!(
-        "status {} over {}: {}",
-        member.label(),
-        member.net,
-        state(member)
-    );
-    let Some(now) = standing.now else {
-        return beginning;
-    };
-    format!(
-        "{beginning}, ping {:.1} ms, data ping {} ms, lost {} % up {} % down, {} moves/s, {} worlds/s, \
-         {} kB/s up {} kB/s down, {} bought {} refused {} failed, {} answered {} not, {} chats",
-        now.network_ping_ms,
-        cell(now.data_ping_ms, 1),
-        cell(now.lost_up, 1),
-        cell(now.lost_down, 1),
-        cell(now.moves, 0),
-        cell(now.worlds, 0),
-        cell(now.up, 1),
-        cell(now.down, 1),
-        now.bought,
-        now.refused,
-        now.failed,
-        now.answered,
-        now.unanswered,
-        now.heard,
-    )
-}
-
-fn record(standing: &Standing<'_>) -> String {
-    let member = standing.member;
-    let mut record = Record::new("status")
-        .text("process", &member.label())
-        .plain("number", member.number)
-        .text("net", &member.net.to_string())
-        .text("state", &state(member));
-    if let Some(now) = standing.now {
-        record = record.plain("ping_ms", now.network_ping_ms);
-        let measured = [
-            ("data_ping_ms", now.data_ping_ms),
-            ("lost_up_percent", now.lost_up),
-            ("lost_down_percent", now.lost_down),
-            ("moves_per_s", now.moves),
-            ("worlds_per_s", now.worlds),
-            ("up_kb_per_s", now.up),
-            ("down_kb_per_s", now.down),
-        ];
-        for (name, value) in measured {
-            if let Some(value) = value {
-                record = record.plain(name, value);
-            }
-        }
-        for (name, count) in [
-            ("bought", now.bought),
-            ("refused", now.refused),
-            ("failed", now.failed),
-            ("answered", now.answered),
-            ("unanswered", now.unanswered),
-            ("chats", now.heard),
-        ] {
-            record = record.plain(name, count);
-        }
-    }
-    record.finish()
 }
 
 /// A program's line without what a terminal would obey: its colours would run into the labels.
@@ -421,13 +257,6 @@ fn tame(text: &str) -> String {
     }
     printable(&tame).into_owned()
 }
-
-const HEADING: [&str; 4] = ["#", "process", "net", "state"];
-/// In the order of importance, for what does not fit is cut; the second of two says only how it differs.
-const BOT_HEADING: [&str; 14] = [
-    "#", "player", "net", "state", "ping ms", "data", "lost% up", "down", "moves/s", "worlds",
-    "calls", "asked", "kB/s up", "down",
-];
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,7 @@ impl Place {
             let address = rest.split(['/', '?']).next().unwrap_or_default();
             self.address = reachable(address).or_else(|| Some(address.into()));
             let pin = fragment.split('&').find_map(|pair| pair.strip_prefix("p="));
-            self.pin = pin.map(String::from).or(self.pin.take());
+            self.pin = pin.map(String::from).or_else(|| self.pin.take());
             self.link = Some(link.into());
             return;
         }

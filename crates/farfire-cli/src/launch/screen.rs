@@ -14,12 +14,22 @@ use crate::paint::Paint;
 /// One line in the table: a style, and the text.
 pub(super) type Row = (Option<&'static str>, String);
 
+/// A line of a process, or of the launcher.
+pub(super) struct Line {
+    /// As it is printed, with its colour.
+    pub(super) label: String,
+    /// How many columns that takes.
+    pub(super) indent: usize,
+    pub(super) text: String,
+    pub(super) style: Option<&'static str>,
+}
+
 pub(super) struct Screen {
     paint: Paint,
     size: (usize, usize),
     footer: Vec<Row>,
     /// What was printed last, to put it back after a change of size.
-    printed: VecDeque<String>,
+    printed: VecDeque<Line>,
     /// Where the next line goes, while there is room.
     next: usize,
 }
@@ -41,25 +51,25 @@ impl Screen {
         Some(screen)
     }
 
-    /// Prints a line above the table, in pieces that each fit into a row.
-    pub(super) fn print(&mut self, pieces: Vec<String>) {
-        for piece in pieces {
-            let mut out = String::from(SAVE);
-            let last = self.last_row();
+    /// Prints a line above the table.
+    pub(super) fn print(&mut self, line: Line) {
+        let mut out = String::from(SAVE);
+        let last = self.last_row();
+        for piece in line.pieces(self.size.1, self.paint) {
             if self.next <= last {
                 let _ = write!(out, "\x1b[{};1H", self.next);
                 self.next += 1;
             } else {
-                let _ = write!(out, "\x1b[{last};1H\n");
+                let _ = writeln!(out, "\x1b[{last};1H");
             }
             out += &piece;
-            out += RESTORE;
-            self.put(&out);
-            if self.printed.len() == self.size.0.max(LEAST) {
-                self.printed.pop_front();
-            }
-            self.printed.push_back(piece);
         }
+        out += RESTORE;
+        self.put(&out);
+        if self.printed.len() == self.size.0 {
+            self.printed.pop_front();
+        }
+        self.printed.push_back(line);
     }
 
     /// Shows this table from now on.
@@ -78,13 +88,14 @@ impl Screen {
     }
 
     /// Empties the last row, for the next command.
-    pub(super) fn prompt(&mut self) {
+    pub(super) fn prompt(&self) {
         let prompt = format!("\x1b[{};1H\x1b[2K{PROMPT}", self.size.0);
         self.put(&prompt);
     }
 
-    pub(super) fn columns(&self) -> usize {
-        self.size.1
+    /// The table as it was last shown, which is shown no more.
+    pub(super) fn take(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.footer)
     }
 
     /// The last row of the lines.
@@ -101,9 +112,11 @@ impl Screen {
         for row in 1..=self.size.0 {
             let _ = write!(out, "\x1b[{row};1H\x1b[2K");
         }
-        let begin = self.printed.len().saturating_sub(last);
+        let lines = self.printed.iter();
+        let pieces = lines.flat_map(|line| line.pieces(self.size.1, self.paint));
+        let pieces: Vec<_> = pieces.collect();
         self.next = 1;
-        for piece in self.printed.range(begin..) {
+        for piece in &pieces[pieces.len().saturating_sub(last)..] {
             let _ = write!(out, "\x1b[{};1H{piece}", self.next);
             self.next += 1;
         }
@@ -125,11 +138,31 @@ impl Screen {
         }
     }
 
-    fn put(&mut self, out: &str) {
+    fn put(&self, out: &str) {
         let mut stdout = io::stdout();
         // A terminal that is gone sends a signal.
         let _ = stdout.write_all(out.as_bytes());
         let _ = stdout.flush();
+    }
+}
+
+impl Line {
+    /// Cut to rows of so many columns, of which the first has the label.
+    pub(super) fn pieces(&self, columns: usize, paint: Paint) -> Vec<String> {
+        let room = columns.saturating_sub(self.indent).max(LEAST);
+        let characters: Vec<char> = self.text.chars().collect();
+        let mut pieces = characters.chunks(room);
+        let first = pieces.next().unwrap_or_default();
+        let styled = |piece: &[char]| {
+            let piece: String = piece.iter().collect();
+            match self.style {
+                Some(style) => paint.paint(style, &piece),
+                None => piece,
+            }
+        };
+        let first = format!("{}{}", self.label, styled(first));
+        let others = pieces.map(|piece| format!("{:1$}{2}", "", self.indent, styled(piece)));
+        [first].into_iter().chain(others).collect()
     }
 }
 
@@ -168,3 +201,20 @@ const RESTORE: &str = "\x1b8";
 const PROMPT: &str = "> ";
 /// Fewer rows are none.
 const LEAST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_goes_on_below_its_text() {
+        let line = Line {
+            label: "Bo  ".into(),
+            indent: 4,
+            text: "0123456789".into(),
+            style: None,
+        };
+        assert_eq!(line.pieces(12, Paint::Plain), ["Bo  01234567", "    89"]);
+        assert_eq!(line.pieces(usize::MAX, Paint::Plain), ["Bo  0123456789"]);
+    }
+}
