@@ -31,11 +31,13 @@ pub(crate) async fn play(name: String) -> ExitCode {
             let scenario = Scenario::from_number(number).ok_or("no such scenario")?;
             let pace = Pace::from_word(pace).ok_or("no such pace")?;
             let pin: Pin = pin.parse().map_err(|_| "not a pin")?;
-            let joined = Client::builder(*address, Trust::pinned([pin]))
-                .name(&name)
-                .network(network.as_ref()?);
-            let joined = Guest::join(joined, scenario, pace, fate).await?;
-            guest = Some(joined);
+            let network = network.as_ref()?;
+            let knock = || {
+                Client::builder(*address, Trust::pinned([pin]))
+                    .name(&name)
+                    .network(network)
+            };
+            guest = Some(Guest::join(knock, scenario, pace, fate).await?);
             Ok(String::new())
         }
         ["play"] => guest.as_ref().ok_or("not joined")?.play().await,
@@ -60,16 +62,21 @@ struct Guest {
 
 impl Guest {
     async fn join(
-        client: ClientBuilder,
+        knock: impl Fn() -> ClientBuilder,
         scenario: Scenario,
         pace: Pace,
         fate: &str,
     ) -> Result<Self, String> {
-        let client = client
-            .timeouts(timeouts(scenario, pace))
-            .connect()
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut attempts = if is_conditioned() { ATTEMPTS } else { 1 };
+        let client = loop {
+            attempts -= 1;
+            let joining = knock().timeouts(timeouts(scenario, pace)).connect();
+            match joining.await {
+                Ok(client) => break client,
+                Err(error) if attempts == 0 => return Err(error.to_string()),
+                Err(_) => {}
+            }
+        };
         let guest = Self {
             client,
             scenario,
@@ -322,6 +329,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// The word for the client that is going to be killed, and for the others.
 pub(super) const DOOMED: &str = "doomed";
 pub(super) const SAFE: &str = "safe";
+/// How often a player tries to join over a network that may lose all of a handshake.
+const ATTEMPTS: u32 = 3;
 /// How often a wait looks again, where nothing tells.
 const GLANCE: Duration = Duration::from_millis(10);
 /// When a wait for something certain gives up.

@@ -46,13 +46,25 @@ async fn join() -> Result<Client, String> {
     let pin: Pin = variable("FARFIRE_PIN")?
         .parse()
         .map_err(|error| format!("FARFIRE_PIN: {error}"))?;
-    Client::builder(variable("FARFIRE_ADDRESS")?, Trust::pinned([pin]))
-        .name(variable("FARFIRE_NAME")?)
-        .remotes(&[&MOVE, &WORLD, &SAY, &CHAT, &BUY, &ASK])
-        .network(&network()?)
-        .connect()
-        .await
-        .map_err(|error| error.to_string())
+    let (address, name, network) = (
+        variable("FARFIRE_ADDRESS")?,
+        variable("FARFIRE_NAME")?,
+        network()?,
+    );
+    let mut attempts = ATTEMPTS;
+    loop {
+        attempts -= 1;
+        let joining = Client::builder(&address, Trust::pinned([pin]))
+            .name(&name)
+            .remotes(&[&MOVE, &WORLD, &SAY, &CHAT, &BUY, &ASK])
+            .network(&network)
+            .connect();
+        match joining.await {
+            Ok(client) => return Ok(client),
+            Err(error) if attempts == 0 => return Err(error.to_string()),
+            Err(error) => say(format!("tries again to join: {error}")),
+        }
+    }
 }
 
 struct Playing {
@@ -176,6 +188,8 @@ impl Playing {
     }
 }
 
+/// A bad network may lose all of a handshake.
+const ATTEMPTS: u32 = 3;
 /// 60 times a second.
 const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const CHATS: Duration = Duration::from_secs(10);
