@@ -93,9 +93,13 @@ impl Screen {
         self.put(&prompt);
     }
 
-    /// The table as it was last shown, which is shown no more.
+    /// The table as it was last shown, as far as there was room; it is shown no more.
     pub(super) fn take(&mut self) -> Vec<Row> {
-        std::mem::take(&mut self.footer)
+        let mut table = std::mem::take(&mut self.footer);
+        for (_, text) in &mut table {
+            *text = text.chars().take(self.size.1).collect();
+        }
+        table
     }
 
     /// The last row of the lines.
