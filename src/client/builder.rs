@@ -17,7 +17,7 @@ use crate::{
     registry::{DeclareError, Registry},
     remote::Remote,
     session::Side,
-    tls::Trust,
+    tls::{KnownServers, Trust, Via},
 };
 
 /// Describes a [`Client`].
@@ -62,6 +62,18 @@ impl ClientBuilder {
     pub fn token(mut self, token: impl Into<Bytes>) -> Self {
         self.token = token.into();
         self
+    }
+
+    /// Remembers the server in `known`, under the way by which it was found.
+    pub fn remember(self, known: &KnownServers, via: Via) -> Self {
+        let _ = (known, via);
+        todo!()
+    }
+
+    /// What the server is called, as far as the player knows: from a link, or discovery.
+    pub fn server_name(self, name: impl Into<String>) -> Self {
+        let _ = name.into();
+        todo!()
     }
 
     /// Declares remotes, so that a mismatch with the server's is reported on both sides at once.

@@ -18,12 +18,13 @@ use tokio::{
 use super::{Client, ClientInner, Disconnected, Here, LocalPlayer, ServerLimits};
 use crate::{
     config::ConfigError,
+    lan::LinkError,
     link::{Link, Wiring, driver::Driver, reason::DisconnectReason},
     network::{self, Network},
     player::{NAME_RULE, PlayerId},
     registry::DeclareError,
     session::{Held, Side},
-    tls::{self, CertificateFault, Pin, Trust, Verdict},
+    tls::{self, CertificateFault, Code, Known, KnownServersError, Pin, Trust, Verdict},
     wire::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
@@ -273,8 +274,9 @@ fn failed(
         let expected = trust.pins().to_vec();
         return ConnectError::UntrustedServer {
             address: peer,
-            expected,
-            received,
+            pin: received,
+            code: received.code(),
+            known: Known::Pinned { expected },
         };
     }
     if let Some(fault) = verdict.fault() {
@@ -396,18 +398,24 @@ pub enum ConnectError {
         /// How long was waited.
         waited: Duration,
     },
-    /// The server has another identity than the pinned one.
-    #[error(
-        "{address} has the identity {received}, which is not the one expected: ask its host for the current pin; if it has not changed, something answers in the server's place"
-    )]
+    /// The server has an identity that is not trusted.
+    #[error("{}", known.explain(*address, code))]
     UntrustedServer {
         /// The address.
         address: SocketAddr,
-        /// The pins that would have been accepted.
-        expected: Vec<Pin>,
         /// The pin of whoever answered.
-        received: Pin,
+        pin: Pin,
+        /// The same, as people compare it.
+        code: Code,
+        /// What is known of it.
+        known: Known,
     },
+    /// The join link is damaged.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The known servers cannot be read or written.
+    #[error(transparent)]
+    KnownServers(#[from] KnownServersError),
     /// The server's certificate is not acceptable.
     #[error("the certificate of {address} is not acceptable: {fault}")]
     Certificate {
@@ -439,6 +447,9 @@ pub enum ConnectError {
     /// The server wants a token, or another one.
     #[error("the server did not accept the token: ask its host for a valid one")]
     BadToken,
+    /// The token was good once, and is not any more.
+    #[error("the link has expired: ask its host for the current one")]
+    ExpiredToken,
     /// The player cannot have this name.
     #[error("the name was not accepted: {detail}")]
     BadName {

@@ -18,13 +18,14 @@ pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
     inbox::Context,
     invocation::{block_on, may_not_block},
+    lan::{JoinLink, LinkError},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
     network::Network,
     player::PlayerId,
     registry::{DeclareError, describe},
     remote::Remote,
     session::Held,
-    tls::Trust,
+    tls::{NextIdentity, Trust},
     wire::code::CloseCode,
 };
 
@@ -97,6 +98,24 @@ impl Client {
     /// Starts to describe a connection to `address`, such as `"192.168.1.7:4433"`, trusting the server by `trust`.
     pub fn builder(address: impl Into<String>, trust: Trust) -> ClientBuilder {
         ClientBuilder::new(address.into(), trust)
+    }
+
+    /// Starts to describe a connection by a join link, which says where the server is and who it is.
+    ///
+    /// A damaged link is reported by `connect`.
+    pub fn join<L>(link: L) -> ClientBuilder
+    where
+        L: TryInto<JoinLink>,
+        LinkError: From<L::Error>,
+    {
+        let _ = link.try_into().map_err(LinkError::from);
+        todo!()
+    }
+
+    /// Runs `hook` when the server announces the identity that it will have later.
+    pub fn on_next_identity(&self, hook: impl Fn(NextIdentity) + Send + Sync + 'static) {
+        let _ = hook;
+        todo!()
     }
 
     fn new(inner: Arc<ClientInner>) -> Self {

@@ -172,6 +172,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets in only those who bring the current one of `tokens`, as a join link does for them (default everyone).
+    ///
+    /// It is asked before [`authenticate`](Self::authenticate), which may refuse for further reasons.
+    pub fn join_tokens(self, tokens: impl Into<crate::lan::JoinTokens>) -> Self {
+        let _ = tokens.into();
+        todo!()
+    }
+
     /// Runs `hook` when a client does something that no honest client does for long: at the first
     /// [`Offence`] of each kind and remote, the second, the fourth, and so on, with the number so far.
     ///

@@ -5,6 +5,7 @@ mod builder;
 mod events;
 mod functions;
 pub(crate) mod join;
+mod playtest;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,6 +25,7 @@ use self::join::Authenticate;
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,
+    playtest::{PlaytestBuilder, PlaytestError, PlaytestServer},
 };
 use crate::{
     handler::{Outcome, guarded, sealed::Resolved},
@@ -128,6 +130,24 @@ impl Server {
     /// Starts to describe a server on `address`, such as `"[::]:4433"`, that proves itself with `identity`.
     pub fn builder(address: impl Into<String>, identity: Identity) -> ServerBuilder {
         ServerBuilder::new(address.into(), identity)
+    }
+
+    /// Starts to describe a playtest server called `name`: its identity is made if it is missing, it listens on port 4433
+    /// or the next free one, and its [link](PlaytestServer::link) is all that players need.
+    pub fn playtest(name: impl Into<String>) -> PlaytestBuilder {
+        let _ = name.into();
+        todo!()
+    }
+
+    /// The announced successor of its identity.
+    pub fn next_pin(&self) -> Option<Pin> {
+        todo!()
+    }
+
+    /// Proves itself with another identity from the next handshake on; players who are in stay.
+    pub fn set_identity(&self, identity: &Identity) {
+        let _ = identity;
+        todo!()
     }
 
     fn new(inner: Arc<ServerInner>) -> Self {

@@ -132,6 +132,28 @@ impl Identity {
         }
     }
 
+    /// Makes the next identity in the folder `dir`, unless it is there: `next.key` and `next.crt`. It takes the place of the
+    /// present one when [`Identity::load_or_create`] is called 30 days later, or by [`Identity::rotate`].
+    pub fn prepare_next(dir: impl AsRef<Path>) -> Result<NextIdentity, IdentityError> {
+        let _ = dir.as_ref();
+        todo!()
+    }
+
+    /// Puts the next identity of the folder `dir` in the place of the present one now.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::NoNext`] if none was prepared.
+    pub fn rotate(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        let _ = dir.as_ref();
+        todo!()
+    }
+
+    /// The identity that will follow this one, if one is prepared.
+    pub fn next(&self) -> Option<NextIdentity> {
+        todo!()
+    }
+
     /// Returns what clients remember this server by.
     pub fn pin(&self) -> Pin {
         self.pin
@@ -140,6 +162,16 @@ impl Identity {
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified_key)
     }
+}
+
+/// The identity that a server will have later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NextIdentity {
+    /// Its pin.
+    pub pin: Pin,
+    /// When it takes the place of the present one.
+    pub from: std::time::SystemTime,
 }
 
 impl fmt::Debug for Identity {
@@ -210,6 +242,12 @@ pub enum IdentityError {
         key: PathBuf,
         /// The certificate file.
         certificate: PathBuf,
+    },
+    /// No next identity was prepared.
+    #[error("{} holds no next identity: prepare one first, and let players hear of it", dir.display())]
+    NoNext {
+        /// The folder.
+        dir: PathBuf,
     },
     /// The system would not let a file be read or written.
     #[error(

@@ -15,13 +15,18 @@
 //! - The server proves that it holds the private key of the certificate it shows. Nothing here
 //!   turns that off.
 
+pub(crate) mod base32;
 mod certificate;
+mod code;
 mod folder;
 mod identity;
+mod known;
 mod pin;
 mod trust;
 
-pub use identity::{Identity, IdentityError, PemError};
+pub use code::{Code, CodeError};
+pub use identity::{Identity, IdentityError, NextIdentity, PemError};
+pub use known::{Known, KnownServer, KnownServers, KnownServersError, Via};
 pub use pin::{Pin, PinError};
 pub use trust::{CertificateFault, Trust, TrustError};
 
@@ -120,6 +125,11 @@ fn provider() -> Arc<CryptoProvider> {
         })
     });
     Arc::clone(&PROVIDER)
+}
+
+/// Fills `bytes` with random ones, and says whether the system had any.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> bool {
+    provider().secure_random.fill(bytes).is_ok()
 }
 
 /// Why a TLS configuration could not be built.
