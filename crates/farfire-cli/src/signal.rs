@@ -67,6 +67,9 @@ impl Signals {
 pub(crate) fn listen() -> Result<Signals, Complaint> {
     Signals::listen().map_err(|error| {
         let error = format!("signals cannot be heard: {error}");
-        Complaint::new(error, "the system may be out of file descriptors: see `ulimit -n`")
+        Complaint::new(
+            error,
+            "the system may be out of file descriptors: see `ulimit -n`",
+        )
     })
 }

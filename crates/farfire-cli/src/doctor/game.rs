@@ -7,10 +7,11 @@ use std::{
 
 use farfire::{
     Client, RemoteFunction, Server,
-    tls::{Identity, Trust},
+    tls::{Identity, KnownServers, Trust},
 };
 
 use super::finding::Finding;
+use crate::{folder, trouble};
 
 /// Whether a player can join a server and call it, on loopback.
 pub(super) async fn check() -> Finding {
@@ -42,6 +43,44 @@ async fn play() -> Result<Duration, Box<dyn std::error::Error>> {
     match echo {
         7 => Ok(took),
         other => Err(format!("7 came back as {other}").into()),
+    }
+}
+
+/// Whether the identity of a host can be used, if there is one.
+pub(super) fn identity(asked: Option<&Path>) -> Finding {
+    const WHAT: &str = "identity";
+    let dir = match folder::identity(asked.map(Path::to_owned)) {
+        Ok(dir) => dir,
+        Err(complaint) => return Finding::problem(WHAT, complaint.error).remedy(complaint.help),
+    };
+    if !dir.join("server.key").exists() {
+        return Finding::fine(
+            WHAT,
+            format!("`farfire host` will make one in {}", dir.display()),
+        );
+    }
+    match Identity::load_or_create(&dir) {
+        Ok(identity) => Finding::fine(
+            WHAT,
+            format!("{} in {}", identity.pin().code(), dir.display()),
+        ),
+        Err(error) => {
+            let complaint = trouble::identity(&error);
+            Finding::problem(WHAT, complaint.error).remedy(complaint.help)
+        }
+    }
+}
+
+/// Whether the servers that were joined before can be read.
+pub(super) fn known_servers(path: &Path) -> Finding {
+    const WHAT: &str = "known servers";
+    let known = KnownServers::open(path).and_then(|known| known.list());
+    match known {
+        Ok(servers) => Finding::fine(WHAT, format!("{} in {}", servers.len(), path.display())),
+        Err(error) => {
+            let complaint = trouble::known_servers(&error);
+            Finding::problem(WHAT, complaint.error).remedy(complaint.help)
+        }
     }
 }
 

@@ -24,7 +24,10 @@ impl Linux {
     pub(super) fn firewall(&self, port: u16) -> Finding {
         const WHAT: &str = "firewall";
         let ufw = self.read("etc/ufw/ufw.conf").unwrap_or_default();
-        if ufw.lines().any(|line| line.trim().eq_ignore_ascii_case("enabled=yes")) {
+        if ufw
+            .lines()
+            .any(|line| line.trim().eq_ignore_ascii_case("enabled=yes"))
+        {
             let allow = format!("sudo ufw allow {port}/udp");
             return match self.read("etc/ufw/user.rules") {
                 Some(rules) if is_allowed_by_ufw(&rules, port) => {
@@ -35,7 +38,9 @@ impl Linux {
                     format!("ufw is on and has no rule that lets UDP port {port} in"),
                 )
                 .remedy(allow),
-                None => Finding::note(WHAT, "ufw is on; only root can read its rules").remedy(allow),
+                None => {
+                    Finding::note(WHAT, "ufw is on; only root can read its rules").remedy(allow)
+                }
             };
         }
         let running = self.running();
@@ -45,11 +50,22 @@ impl Linux {
         }
         let modules = self.read("proc/modules").unwrap_or_default();
         let filters = ["nf_tables ", "iptable_filter ", "ip6table_filter "];
-        if modules.lines().any(|line| filters.iter().any(|name| line.starts_with(name))) {
-            return Finding::note(WHAT, "no ufw and no firewalld; only root can see whether there are other rules")
-                .remedy(format!("sudo nft list ruleset, and look for what drops UDP port {port}"));
+        if modules
+            .lines()
+            .any(|line| filters.iter().any(|name| line.starts_with(name)))
+        {
+            return Finding::note(
+                WHAT,
+                "no ufw and no firewalld; only root can see whether there are other rules",
+            )
+            .remedy(format!(
+                "sudo nft list ruleset, and look for what drops UDP port {port}"
+            ));
         }
-        Finding::fine(WHAT, "none was found on this machine; routers have their own")
+        Finding::fine(
+            WHAT,
+            "none was found on this machine; routers have their own",
+        )
     }
 
     /// Whether a burst of packets fits into what a socket may hold.
@@ -88,7 +104,8 @@ impl Linux {
             .and_then(|file| file.modified())
             .unwrap_or(UNIX_EPOCH);
         if SystemTime::now() + DAY < built {
-            return Finding::problem(WHAT, "it is earlier than this program was made").remedy(remedy);
+            return Finding::problem(WHAT, "it is earlier than this program was made")
+                .remedy(remedy);
         }
         let synchronized = self.root.join("run/systemd/timesync/synchronized").exists();
         if synchronized {
@@ -121,7 +138,9 @@ impl Linux {
 
 /// Whether one of ufw's own notes about its rules allows the port to everybody.
 fn is_allowed_by_ufw(rules: &str, port: u16) -> bool {
-    let notes = rules.lines().filter_map(|line| line.strip_prefix("### tuple ### "));
+    let notes = rules
+        .lines()
+        .filter_map(|line| line.strip_prefix("### tuple ### "));
     notes.into_iter().any(|note| {
         // Action, protocol, port, to, sport, from, direction.
         let words: Vec<_> = note.split_whitespace().collect();
@@ -194,26 +213,41 @@ mod tests {
         let verdict = |files: &[(&str, &str)]| Made::with(files).linux().firewall(4433).verdict;
         assert_eq!(verdict(&[ON]), Verdict::Note);
         assert_eq!(verdict(&[("proc/77/comm", "firewalld\n")]), Verdict::Note);
-        assert_eq!(verdict(&[("proc/modules", "nf_tables 1 1 - Live 0x0\n")]), Verdict::Note);
-        assert_eq!(verdict(&[("etc/ufw/ufw.conf", "ENABLED=no\n")]), Verdict::Fine);
+        assert_eq!(
+            verdict(&[("proc/modules", "nf_tables 1 1 - Live 0x0\n")]),
+            Verdict::Note
+        );
+        assert_eq!(
+            verdict(&[("etc/ufw/ufw.conf", "ENABLED=no\n")]),
+            Verdict::Fine
+        );
     }
 
     #[test]
     fn buffers_are_compared_with_what_a_socket_asks_for() {
         let verdict = |bytes: &str| {
-            let files = [("proc/sys/net/core/rmem_max", bytes), ("proc/sys/net/core/wmem_max", "9000000")];
+            let files = [
+                ("proc/sys/net/core/rmem_max", bytes),
+                ("proc/sys/net/core/wmem_max", "9000000"),
+            ];
             Made::with(&files).linux().buffers().verdict
         };
         assert_eq!(verdict("16777216\n"), Verdict::Fine);
         assert_eq!(verdict("212992\n"), Verdict::Fine);
         assert_eq!(verdict("65536\n"), Verdict::Problem);
-        assert_eq!(Made::with(&[]).linux().buffers().verdict, Verdict::Unchecked);
+        assert_eq!(
+            Made::with(&[]).linux().buffers().verdict,
+            Verdict::Unchecked
+        );
     }
 
     #[test]
     fn a_clock_that_somebody_keeps_is_fine() {
         let verdict = |files: &[(&str, &str)]| Made::with(files).linux().clock().verdict;
-        assert_eq!(verdict(&[("run/systemd/timesync/synchronized", "")]), Verdict::Fine);
+        assert_eq!(
+            verdict(&[("run/systemd/timesync/synchronized", "")]),
+            Verdict::Fine
+        );
         assert_eq!(verdict(&[("proc/9/comm", "chronyd\n")]), Verdict::Fine);
         assert_eq!(verdict(&[]), Verdict::Note);
     }

@@ -67,7 +67,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
 
 fn unwell(problems: &str) -> Complaint {
     let error = format!("{problems} may keep people from playing");
-    Complaint::new(error, "do what it says beside `try`, then run `farfire doctor` again")
+    Complaint::new(
+        error,
+        "do what it says beside `try`, then run `farfire doctor` again",
+    )
 }
 
 /// What only the system's own files tell.
@@ -87,7 +90,13 @@ fn system(_port: u16) -> Vec<Finding> {
 fn screen(findings: &[Finding], paint: Paint) -> String {
     let width = findings.iter().map(|of| of.what.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
-    for Finding { what, verdict, found, remedy } in findings {
+    for Finding {
+        what,
+        verdict,
+        found,
+        remedy,
+    } in findings
+    {
         let style = match verdict {
             Verdict::Fine => GREEN,
             Verdict::Note => YELLOW,

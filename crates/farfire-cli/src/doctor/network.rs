@@ -14,7 +14,10 @@ use super::finding::Finding;
 pub(super) fn port(port: u16) -> Finding {
     const WHAT: &str = "port";
     let bind = |ip: IpAddr| UdpSocket::bind(SocketAddr::new(ip, port)).map(drop);
-    let (v4, v6) = (bind(Ipv4Addr::UNSPECIFIED.into()), bind(Ipv6Addr::UNSPECIFIED.into()));
+    let (v4, v6) = (
+        bind(Ipv4Addr::UNSPECIFIED.into()),
+        bind(Ipv6Addr::UNSPECIFIED.into()),
+    );
     let taken = |result: &io::Result<()>| {
         let error = result.as_ref().err();
         error.is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
@@ -24,23 +27,30 @@ pub(super) fn port(port: u16) -> Finding {
         error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
     };
     if taken(&v4) || taken(&v6) {
-        let finding = Finding::note(WHAT, format!("UDP port {port} is taken, maybe by a host that runs"));
-        return finding.remedy("`farfire host` takes the next free port, or `farfire host --port 0` any");
+        let finding = Finding::note(
+            WHAT,
+            format!("UDP port {port} is taken, maybe by a host that runs"),
+        );
+        return finding
+            .remedy("`farfire host` takes the next free port, or `farfire host --port 0` any");
     }
     if denied(&v4) || denied(&v6) {
         let finding = Finding::problem(WHAT, format!("this user may not use UDP port {port}"));
         return finding.remedy("a port from 1024 up: `farfire host --port 4433`");
     }
     match (v4, v6) {
-        (Ok(()), Ok(())) => Finding::fine(WHAT, format!("UDP port {port} is free, for IPv4 and IPv6")),
-        (Ok(()), Err(_)) => {
-            Finding::fine(WHAT, format!("UDP port {port} is free; this machine has no IPv6"))
+        (Ok(()), Ok(())) => {
+            Finding::fine(WHAT, format!("UDP port {port} is free, for IPv4 and IPv6"))
         }
-        (Err(_), Ok(())) => {
-            Finding::note(WHAT, format!("UDP port {port} is free, for IPv6 alone"))
+        (Ok(()), Err(_)) => Finding::fine(
+            WHAT,
+            format!("UDP port {port} is free; this machine has no IPv6"),
+        ),
+        (Err(_), Ok(())) => Finding::note(WHAT, format!("UDP port {port} is free, for IPv6 alone")),
+        (Err(error), Err(_)) => {
+            Finding::problem(WHAT, format!("UDP port {port} cannot be used: {error}"))
+                .remedy("another port: `farfire host --port 0`")
         }
-        (Err(error), Err(_)) => Finding::problem(WHAT, format!("UDP port {port} cannot be used: {error}"))
-            .remedy("another port: `farfire host --port 0`"),
     }
 }
 
@@ -58,7 +68,9 @@ pub(super) fn interfaces() -> Vec<Finding> {
 fn judge(interfaces: &[Interface]) -> Finding {
     let of = |kind| {
         let of_kind = interfaces.iter().filter(move |of| of.kind == kind);
-        let texts: Vec<_> = of_kind.map(|of| format!("{} {}", of.name, of.address)).collect();
+        let texts: Vec<_> = of_kind
+            .map(|of| format!("{} {}", of.name, of.address))
+            .collect();
         texts.join(", ")
     };
     let (local, public) = (of(InterfaceKind::Lan), of(InterfaceKind::Public));
@@ -68,7 +80,9 @@ fn judge(interfaces: &[Interface]) -> Finding {
     }
     if !public.is_empty() {
         let finding = Finding::note(INTERFACES, format!("only public addresses: {public}"));
-        return finding.remedy("play behind a router, or keep the link secret: anybody can reach this machine");
+        return finding.remedy(
+            "play behind a router, or keep the link secret: anybody can reach this machine",
+        );
     }
     let finding = match virtual_ones.is_empty() {
         true => Finding::problem(INTERFACES, "no address that another machine can reach"),
@@ -85,10 +99,13 @@ pub(super) fn multicast() -> Finding {
     const WHAT: &str = "multicast";
     let interfaces = lan::interfaces().unwrap_or_default();
     let usable = |of: &&Interface| matches!(of.kind, InterfaceKind::Lan | InterfaceKind::Public);
-    let found = interfaces.iter().filter(usable).find_map(|of| match of.address {
-        IpAddr::V4(address) => Some((of.name.as_str(), address)),
-        IpAddr::V6(_) => None,
-    });
+    let found = interfaces
+        .iter()
+        .filter(usable)
+        .find_map(|of| match of.address {
+            IpAddr::V4(address) => Some((of.name.as_str(), address)),
+            IpAddr::V6(_) => None,
+        });
     let Some((name, address)) = found else {
         let finding = Finding::note(WHAT, "no IPv4 network on which servers could be found");
         return finding.remedy("`farfire join` with the link or an address works without it");
@@ -96,7 +113,9 @@ pub(super) fn multicast() -> Finding {
     match echo(address) {
         Ok(()) => Finding::fine(
             WHAT,
-            format!("works on {name}, as far as this machine: routers and guest networks may stop it"),
+            format!(
+                "works on {name}, as far as this machine: routers and guest networks may stop it"
+            ),
         ),
         Err(error) => Finding::note(WHAT, format!("does not work on {name}: {error}"))
             .remedy("`farfire join` with the link or an address works without it"),

@@ -33,9 +33,10 @@ impl Command {
         Ok(Some(match word {
             "" => return Ok(None),
             "say" => Self::Say(rest.into()),
-            "add" => Self::Add(addend(rest).ok_or_else(|| {
-                format!("{rest:?} is no whole number: try `add` or `add 10`")
-            })?),
+            "add" => Self::Add(
+                addend(rest)
+                    .ok_or_else(|| format!("{rest:?} is no whole number: try `add` or `add 10`"))?,
+            ),
             "kick" => {
                 let (who, message) = kicked(rest).ok_or("whom? Try `kick NAME` or `kick #ID`")?;
                 Self::Kick { who, message }
@@ -43,7 +44,10 @@ impl Command {
             "net" if rest == "off" => Self::Net(None),
             "net" => Self::Net(Some(rest.parse().map_err(|_| {
                 let names: Vec<_> = Preset::ALL.iter().map(ToString::to_string).collect();
-                format!("there is no network {rest:?}: try {} or off", names.join(", "))
+                format!(
+                    "there is no network {rest:?}: try {} or off",
+                    names.join(", ")
+                )
             })?)),
             "players" => Self::Players,
             "link" => Self::Link,

@@ -62,10 +62,13 @@ impl Game {
         let game = self.clone();
         server.on_server_event(&SAY, move |player, text: String| {
             let text = speech(&text).map_err(str::to_owned)?.to_owned();
-            tell_all(&player.server(), &News::Said {
-                who: Some(player.name().into()),
-                text: text.clone(),
-            });
+            tell_all(
+                &player.server(),
+                &News::Said {
+                    who: Some(player.name().into()),
+                    text: text.clone(),
+                },
+            );
             game.show(Seen::Said(player, text));
             Ok::<_, String>(())
         });
@@ -100,7 +103,10 @@ impl Game {
 
     fn welcome(&self, player: Player) {
         let server = player.server();
-        let others = server.players().into_iter().filter(|other| *other != player);
+        let others = server
+            .players()
+            .into_iter()
+            .filter(|other| *other != player);
         let others: Vec<_> = others.collect();
         let welcome = News::Welcome {
             counter: self.0.counter.load(Ordering::Relaxed),
@@ -118,7 +124,9 @@ impl Game {
             who: player.name().into(),
             why: reason.to_string(),
         };
-        let _ = player.server().fire_all_clients_except(&player, &NEWS, &news);
+        let _ = player
+            .server()
+            .fire_all_clients_except(&player, &NEWS, &news);
         self.show(Seen::Left(player, reason));
     }
 

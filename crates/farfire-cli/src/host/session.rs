@@ -101,7 +101,10 @@ impl Session {
         match command {
             Command::Say(text) => {
                 let text = speech(&text)?.to_owned();
-                let said = News::Said { who: None, text: text.clone() };
+                let said = News::Said {
+                    who: None,
+                    text: text.clone(),
+                };
                 tell_all(&self.server, &said);
                 self.said(HOST, &text);
             }
@@ -117,10 +120,7 @@ impl Session {
                 let link = self.link.clone();
                 self.tell(|| link.clone(), || Record::new("link").text("link", &link));
             }
-            Command::Help => self.tell(
-                || HELP.into(),
-                || Record::new("help").text("text", HELP),
-            ),
+            Command::Help => self.tell(|| HELP.into(), || Record::new("help").text("text", HELP)),
             Command::Quit => {}
         }
         Ok(())
@@ -141,7 +141,9 @@ impl Session {
             several => {
                 let ids = several.iter().map(|player| format!("#{}", player.id()));
                 let ids = ids.collect::<Vec<_>>().join(" or ");
-                Err(format!("there are several players {who:?}: try `kick {ids}`"))
+                Err(format!(
+                    "there are several players {who:?}: try `kick {ids}`"
+                ))
             }
         }
     }
@@ -187,7 +189,10 @@ impl Session {
         match seen {
             Seen::Joined(player) => self.joined(&player),
             Seen::Left(player, reason) => {
-                let (name, why) = (printable(player.name()), printable(&reason.to_string()).into_owned());
+                let (name, why) = (
+                    printable(player.name()),
+                    printable(&reason.to_string()).into_owned(),
+                );
                 self.rows.retain(|row| row.id != player.id().as_u64());
                 self.tell(
                     || format!("{name} left: {why}"),
@@ -208,7 +213,8 @@ impl Session {
         let address = std::net::SocketAddr::new(address.ip().to_canonical(), address.port());
         let (count, most) = (self.server.players().len(), self.server.max_players());
         // Listed at once, and measured with the next look.
-        let row = Meter::new(&player.stats()).look(player.id().as_u64(), player.name(), &player.stats());
+        let row =
+            Meter::new(&player.stats()).look(player.id().as_u64(), player.name(), &player.stats());
         self.rows.push(row);
         self.tell(
             || {
@@ -233,7 +239,11 @@ impl Session {
     fn counted(&mut self, who: &str, value: i64) {
         self.tell(
             || format!("{} made the counter {value}", printable(who)),
-            || Record::new("counted").text("who", who).plain("value", value),
+            || {
+                Record::new("counted")
+                    .text("who", who)
+                    .plain("value", value)
+            },
         );
     }
 
@@ -262,7 +272,9 @@ impl Session {
         let net = self.net.map_or("", Preset::name);
         let net = match net {
             "" => String::new(),
-            net => self.paint.paint(YELLOW, &format!("  over a simulated {net} network")),
+            net => self
+                .paint
+                .paint(YELLOW, &format!("  over a simulated {net} network")),
         };
         let title = match count {
             0 => "Waiting for players.".into(),

@@ -2,7 +2,13 @@
 //!
 //! Knows nothing of how the client came to be connected.
 
-use farfire::{Client, DisconnectReason, FireError, InvokeError};
+use std::time::Duration;
+
+use farfire::{Client, DisconnectReason};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 
 use crate::{
     console::{Console, Typed},
@@ -21,6 +27,8 @@ pub(super) struct Session {
     json: bool,
     counter: i64,
     rows: Vec<Row>,
+    /// Under way; what is typed meanwhile does not wait for them.
+    calls: JoinSet<Result<(), String>>,
 }
 
 impl Session {
@@ -32,6 +40,7 @@ impl Session {
             json,
             counter: 0,
             rows: Vec::new(),
+            calls: JoinSet::new(),
         }
     }
 
@@ -56,11 +65,12 @@ impl Session {
                     Typed::Interrupt => break End::Signal(signal::INTERRUPTED),
                     Typed::End => break End::Left,
                     Typed::Line(line) => {
-                        if self.obey(&line).await == Flow::Quit {
+                        if self.obey(&line) == Flow::Quit {
                             break End::Left;
                         }
                     }
                 },
+                Some(called) = self.calls.join_next() => self.called(called),
             }
             if self.console.is_unread() {
                 break End::Left;
@@ -70,6 +80,15 @@ impl Session {
             self.hear(news);
         }
         self.console.set_live(Vec::new());
+        if matches!(end, End::Left) {
+            // What was typed before is done before.
+            let _ = timeout(PATIENCE, async {
+                while let Some(called) = self.calls.join_next().await {
+                    self.called(called);
+                }
+            })
+            .await;
+        }
         if !matches!(end, End::Over(_)) {
             self.client.leave().await;
         }
@@ -87,7 +106,10 @@ impl Session {
             End::Over(reason) => {
                 let reason = printable(&reason.to_string()).into_owned();
                 let complaint = Complaint::new(&reason, help(&reason));
-                (format!("The game is over for you: {reason}"), Err(complaint))
+                (
+                    format!("The game is over for you: {reason}"),
+                    Err(complaint),
+                )
             }
         };
         self.tell(|| why.clone(), || Record::new("end").text("why", &why));
@@ -117,7 +139,11 @@ impl Session {
                 self.counter = value;
                 self.tell(
                     || format!("{} made the counter {value}", printable(&who)),
-                    || Record::new("counted").text("who", &who).plain("value", value),
+                    || {
+                        Record::new("counted")
+                            .text("who", &who)
+                            .plain("value", value)
+                    },
                 );
             }
         }
@@ -139,13 +165,18 @@ impl Session {
             },
             || {
                 let record = Record::new("welcome").text("name", &name);
-                record.plain("counter", counter).texts("players", players.clone())
+                record
+                    .plain("counter", counter)
+                    .texts("players", players.clone())
             },
         );
     }
 
-    async fn obey(&mut self, line: &str) -> Flow {
-        let (word, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+    fn obey(&mut self, line: &str) -> Flow {
+        let (word, rest) = line
+            .trim()
+            .split_once(char::is_whitespace)
+            .unwrap_or((line.trim(), ""));
         let done = match word {
             "" => Ok(()),
             "/quit" | "/exit" => return Flow::Quit,
@@ -157,7 +188,7 @@ impl Session {
                 self.list();
                 Ok(())
             }
-            "/add" => self.add(rest).await,
+            "/add" => self.add(rest),
             // A second slash says one.
             _ if word.starts_with('/') && !word.starts_with("//") => {
                 Err(format!("there is no command {word:?}: /help lists them"))
@@ -165,11 +196,7 @@ impl Session {
             _ => self.say(line.trim().strip_prefix('/').unwrap_or(line)),
         };
         if let Err(error) = done {
-            let (error, paint) = (printable(&error), self.paint);
-            self.tell(
-                || paint.paint(YELLOW, &error),
-                || Record::new("error").text("text", &error),
-            );
+            self.object(&error);
         }
         Flow::On
     }
@@ -177,13 +204,30 @@ impl Session {
     fn say(&self, text: &str) -> Result<(), String> {
         let text = speech(text)?.to_owned();
         let fired = self.client.fire_server(&SAY, &text);
-        fired.map_err(|error: FireError| error.to_string())
+        fired.map_err(|error| error.to_string())
     }
 
-    async fn add(&self, word: &str) -> Result<(), String> {
+    fn add(&mut self, word: &str) -> Result<(), String> {
         let by = addend(word).ok_or_else(|| format!("{word:?} is no whole number: try /add 10"))?;
-        let added = self.client.invoke_server(&ADD, &by).await;
-        added.map(drop).map_err(|error: InvokeError| error.to_string())
+        let added = self.client.invoke_server(&ADD, &by);
+        self.calls
+            .spawn(async move { added.await.map(drop).map_err(|error| error.to_string()) });
+        Ok(())
+    }
+
+    fn called(&mut self, called: Result<Result<(), String>, JoinError>) {
+        if let Ok(Err(error)) = called {
+            self.object(&error);
+        }
+    }
+
+    /// Says what is wrong with what was typed.
+    fn object(&mut self, error: &str) {
+        let (error, paint) = (printable(error), self.paint);
+        self.tell(
+            || paint.paint(YELLOW, &error),
+            || Record::new("error").text("text", &error),
+        );
     }
 
     fn list(&mut self) {
@@ -248,6 +292,8 @@ fn help(reason: &str) -> &'static str {
     }
 }
 
+/// How long calls under way may hold up leaving.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What the host is called where players have names.
 const HOST: &str = "host";
 

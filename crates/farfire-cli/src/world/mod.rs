@@ -23,7 +23,10 @@ pub(crate) const PLAYERS: RemoteEvent<Vec<Row>> = RemoteEvent::new("Players").la
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum News {
     /// The first that a player hears: what the counter is, and who else is there.
-    Welcome { counter: i64, players: Vec<String> },
+    Welcome {
+        counter: i64,
+        players: Vec<String>,
+    },
     Joined {
         who: String,
     },

@@ -171,7 +171,10 @@ mod tests {
     fn columns_stand_below_each_other_whatever_the_names_are() {
         let lines = table(&[row("Ada"), row("\u{6771}\u{4eac}\u{1b}")], Paint::Plain);
         assert_eq!(lines[0].find("network ping"), Some(14), "{lines:#?}");
-        assert!(lines[1].starts_with("Ada        7        0.3 ms"), "{lines:#?}");
+        assert!(
+            lines[1].starts_with("Ada        7        0.3 ms"),
+            "{lines:#?}"
+        );
         assert!(lines[1].ends_with("0.0 %    1.2 kB/s     0.0 kB/s"));
         assert_eq!(lines[1].width(), lines[2].width(), "{lines:#?}");
         assert!(!lines[2].contains('\u{1b}'));
