@@ -47,7 +47,10 @@ pub(crate) fn connect(error: &ConnectError, way: Way) -> Complaint {
         }
         ConnectError::ExpiredToken => {
             let error = "the link has expired";
-            return Complaint::new(error, "ask the host for a new one: it types `link`");
+            return Complaint::new(
+                error,
+                "ask the host for the present one, which it shows when it types `link`",
+            );
         }
         ConnectError::Banned { .. } => "ask the host",
         ConnectError::BadName { .. } => "choose another name: farfire join --name NAME",

@@ -20,6 +20,8 @@ pub(super) enum Command {
     Net(Option<Preset>),
     Players,
     Link,
+    /// Another link; the one before lets nobody in any more.
+    Renew,
     Help,
     Quit,
 }
@@ -51,6 +53,7 @@ impl Command {
             })?)),
             "players" => Self::Players,
             "link" => Self::Link,
+            "renew" => Self::Renew,
             "help" | "?" => Self::Help,
             "quit" | "exit" => Self::Quit,
             _ => return Err(format!("there is no command {word:?}: `help` lists them")),
@@ -79,6 +82,7 @@ players              who is there, and how they are connected
 kick NAME [MESSAGE]  or #ID; a name with spaces goes in quotes
 net PRESET           plays over lan, wifi, mobile_4g, intercontinental or awful; `net off` ends it
 link                 shows the link again
+renew                makes another one: with --token the one before lets nobody in any more
 quit                 ends the game for everybody";
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
     };
     console.print(&text);
     let session = Session {
-        server: server.server().clone(),
+        server: server.clone(),
         game,
         seen,
         conditioner,
@@ -84,14 +84,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
         console,
         paint,
         json: options.json,
-        link: invitation.link.to_string(),
         meters: Default::default(),
         rows: Vec::new(),
     };
-    // It announces itself for as long as `server` is kept.
-    let result = session.run(&mut signals).await;
-    drop(server);
-    result
+    session.run(&mut signals).await
 }
 
 fn start(
@@ -159,7 +155,7 @@ const AFTER_HELP: &str = exit::help!(
     "\
 Send the link to your friends, or let them scan the code on the screen: it says where this server is and who
 it is, and nobody can answer in its place. Whoever sits beside you types `farfire join` and the code.
-What you can type while it runs: say, add, players, kick, net, link, help, quit.
+What you can type while it runs: say, add, players, kick, net, link, renew, help, quit.
 
 Examples:
   farfire host                             for friends in the same network

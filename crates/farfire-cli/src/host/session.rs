@@ -5,7 +5,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use farfire::{
-    Player, PlayerId, Server,
+    Player, PlayerId, PlaytestServer,
     conditioner::{Conditioner, Preset},
 };
 use tokio::{
@@ -28,7 +28,8 @@ use crate::{
 
 /// A server with its world, at a prompt.
 pub(super) struct Session {
-    pub(super) server: Server,
+    /// It announces itself for as long as this is kept.
+    pub(super) server: PlaytestServer,
     pub(super) game: Game,
     pub(super) seen: Receiver<Seen>,
     pub(super) conditioner: Conditioner,
@@ -36,8 +37,6 @@ pub(super) struct Session {
     pub(super) console: Console,
     pub(super) paint: Paint,
     pub(super) json: bool,
-    /// What `link` shows.
-    pub(super) link: String,
     pub(super) meters: HashMap<PlayerId, Meter>,
     pub(super) rows: Vec<Row>,
 }
@@ -117,8 +116,14 @@ impl Session {
             Command::Net(preset) => self.set_net(preset),
             Command::Players => self.list(),
             Command::Link => {
-                let link = self.link.clone();
+                let link = self.server.link().to_string();
                 self.tell(|| link.clone(), || Record::new("link").text("link", &link));
+            }
+            Command::Renew => {
+                if self.server.replace_token().is_none() {
+                    return Err("this link has no secret to replace: host with --token".into());
+                }
+                return self.perform(Command::Link);
             }
             Command::Help => self.tell(|| HELP.into(), || Record::new("help").text("text", HELP)),
             Command::Quit => {}
