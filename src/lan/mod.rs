@@ -30,5 +30,7 @@ pub use self::{
 #[doc(no_inline)]
 pub use crate::tls::{Code, CodeError};
 
+pub(crate) use self::{interfaces::is_private, token::TokenVerdict};
+
 /// The port that a playtest server tries first.
 pub const DEFAULT_PORT: u16 = 4433;

@@ -26,6 +26,7 @@ use super::{Pin, provider};
 pub struct Identity {
     certified_key: Arc<CertifiedKey>,
     pin: Pin,
+    next: Option<NextIdentity>,
 }
 
 impl Identity {
@@ -124,6 +125,7 @@ impl Identity {
             Ok(()) => Ok(Self {
                 certified_key: Arc::new(certified_key),
                 pin,
+                next: None,
             }),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 Err(PemError::Mismatch)
@@ -132,26 +134,40 @@ impl Identity {
         }
     }
 
-    /// Makes the next identity in the folder `dir`, unless it is there: `next.key` and `next.crt`. It takes the place of the
-    /// present one when [`Identity::load_or_create`] is called 30 days later, or by [`Identity::rotate`].
-    pub fn prepare_next(dir: impl AsRef<Path>) -> Result<NextIdentity, IdentityError> {
-        let _ = dir.as_ref();
-        todo!()
-    }
-
-    /// Puts the next identity of the folder `dir` in the place of the present one now.
+    /// Prepares the identity that is to follow the one in the folder `dir`, unless it is there.
+    ///
+    /// It is kept in `next.key` and `next.crt`. A server with the present identity then [announces](crate::Server::set_identity)
+    /// it to its players, whose known servers keep it, and who do not notice when it takes the place of the present one:
+    /// when [`Identity::load_or_create`] is called 30 days later or more, or by [`Identity::rotate`]. A server that runs
+    /// hears of it when it loads the folder again; a playtest server does so by itself. Blocks on the disk.
     ///
     /// # Errors
     ///
-    /// [`IdentityError::NoNext`] if none was prepared.
-    pub fn rotate(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
-        let _ = dir.as_ref();
-        todo!()
+    /// As [`Identity::load_or_create`], for the files of both identities.
+    pub fn prepare_next(dir: impl AsRef<Path>) -> Result<NextIdentity, IdentityError> {
+        Folder::new(dir.as_ref()).prepare_next(certificate::now())
     }
 
-    /// The identity that will follow this one, if one is prepared.
+    /// Puts the next identity of the folder `dir` in the place of the present one now, and loads it.
+    ///
+    /// The key of the one before is gone afterwards. Players who have not heard of the next one, and those who join by an older
+    /// link, find a server that they do not know. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::NoNext`] if none was prepared; else as [`Identity::load_or_create`].
+    pub fn rotate(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        Folder::new(dir.as_ref()).rotate(certificate::now())
+    }
+
+    /// The identity that will follow this one, if it was loaded from a folder in which one is prepared.
     pub fn next(&self) -> Option<NextIdentity> {
-        todo!()
+        self.next
+    }
+
+    pub(super) fn followed_by(mut self, next: Option<NextIdentity>) -> Self {
+        self.next = next;
+        self
     }
 
     /// Returns what clients remember this server by.
@@ -170,7 +186,7 @@ impl Identity {
 pub struct NextIdentity {
     /// Its pin.
     pub pin: Pin,
-    /// When it takes the place of the present one.
+    /// When it takes the place of the present one, at the earliest.
     pub from: std::time::SystemTime,
 }
 
@@ -207,7 +223,7 @@ pub enum IdentityError {
     },
     /// A file cannot be understood.
     #[error(
-        "{path} is damaged: restore it, or delete server.key and server.crt beside it to make a \
+        "{path} is damaged: restore it, or delete it and its twin (.key, .crt) to make a \
          new identity, whose new pin every player must then be given",
         path = path.display()
     )]
