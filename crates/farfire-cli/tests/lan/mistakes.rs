@@ -108,7 +108,7 @@ fn known_servers_that_are_damaged_are_left_as_they_are() {
     let file = ada.file("known_servers.toml");
     fs::write(&file, "this is no list\n").unwrap();
     let ended = ada.run(&["join", "127.0.0.1:4433"]);
-    ended.assert_failed(1, "known_servers.toml, line 1", "correct that line");
+    ended.assert_failed(1, "line 1 of", "correct it");
     assert_eq!(fs::read_to_string(&file).unwrap(), "this is no list\n");
 }
 

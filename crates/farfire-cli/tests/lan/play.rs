@@ -155,7 +155,7 @@ fn a_host_without_input_goes_on_and_a_signal_ends_a_player() {
 #[test]
 fn what_players_send_moves_no_cursor() {
     let (host, ada, bo) = (Person::new(), Person::new(), Person::new());
-    let mut host = host.start(&["host", "--port", "0", "--no-discovery"]);
+    let mut host = host.start(&["host", "--local", "--port", "0", "--no-discovery"]);
     let link = host.line("link", |line| line.starts_with("link "));
     let link = link.split_whitespace().nth(1).unwrap().to_owned();
     let mut ada = ada.join(&link, "Ada \u{202e}L");

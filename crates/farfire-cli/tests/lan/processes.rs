@@ -51,7 +51,7 @@ impl Person {
 
     /// Hosts on a free port of loopback, and tells programs what happens.
     pub(crate) fn host(&self, more: &[&str]) -> Host {
-        let mut arguments = vec!["host", "--json", "--no-discovery"];
+        let mut arguments = vec!["host", "--json", "--local", "--no-discovery"];
         if !more.contains(&"--port") {
             arguments.extend(["--port", "0"]);
         }
