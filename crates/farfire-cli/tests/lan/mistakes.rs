@@ -38,7 +38,7 @@ fn a_typo_in_a_code_is_noticed_before_anything_is_looked_for() {
     for (code, error) in [
         ("0000-0000-0001-0", "a character of the code is wrong"),
         ("0000-0000-0000", "13 characters"),
-        ("0000-000U-0000-0", "'U' at position 8"),
+        ("0000-000U-0000-0", "'U' at position 9"),
     ] {
         let ended = ada.run(&["join", code]);
         ended.assert_failed(2, error, "from the host's screen");
@@ -80,7 +80,7 @@ fn a_key_that_others_can_read_is_refused() {
     person.host(&[]).quit();
     let key = person.file("certs/server.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let command = format!("chmod 600 {}", key.display());
+    let command = "chmod 600 certs/server.key";
     for arguments in [&["host", "--port", "0"][..], &["cert", "show"]] {
         person
             .run(arguments)
@@ -88,7 +88,7 @@ fn a_key_that_others_can_read_is_refused() {
     }
     let doctor = person.run(&["doctor"]);
     assert_eq!(doctor.code, Some(1), "{doctor:#?}");
-    assert!(doctor.printed.contains(&command), "{doctor:#?}");
+    assert!(doctor.printed.contains(command), "{doctor:#?}");
 }
 
 #[test]
