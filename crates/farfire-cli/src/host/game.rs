@@ -96,6 +96,10 @@ impl Game {
         Ok(value)
     }
 
+    pub(super) fn counter(&self) -> i64 {
+        self.0.counter.load(Ordering::Relaxed)
+    }
+
     /// How much was too much for the screen since the last time it was asked.
     pub(super) fn take_unseen(&self) -> u64 {
         self.0.unseen.swap(0, Ordering::Relaxed)
@@ -109,7 +113,7 @@ impl Game {
             .filter(|other| *other != player);
         let others: Vec<_> = others.collect();
         let welcome = News::Welcome {
-            counter: self.0.counter.load(Ordering::Relaxed),
+            counter: self.counter(),
             players: others.iter().map(|other| other.name().into()).collect(),
         };
         // Whom it does not reach has left again.

@@ -72,13 +72,15 @@ impl Session {
         self.console.set_live(Vec::new());
         let players = self.server.players().len();
         self.server.shutdown().await;
-        self.tell(
-            || match players {
-                0 => "The game is over.".into(),
-                _ => format!("The game is over; {} told.", people(players, "player was")),
-            },
-            || Record::new("end").plain("players", players),
-        );
+        if self.json || result.is_ok() {
+            self.tell(
+                || match players {
+                    0 => "The game is over.".into(),
+                    _ => format!("The game is over; {} told.", people(players, "player was")),
+                },
+                || Record::new("end").plain("players", players),
+            );
+        }
         result
     }
 
@@ -285,7 +287,7 @@ impl Session {
         };
         let title = match count {
             0 => "Waiting for players.".into(),
-            _ => format!("{count} of {most} players"),
+            _ => format!("{count} of {most} players, counter {}", self.game.counter()),
         };
         let rule = self.paint.paint(DIM, &"\u{2500}".repeat(74));
         let mut lines = vec![rule, format!("{}{net}", self.paint.paint(BOLD, &title))];

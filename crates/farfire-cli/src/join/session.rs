@@ -112,7 +112,10 @@ impl Session {
                 )
             }
         };
-        self.tell(|| why.clone(), || Record::new("end").text("why", &why));
+        // What failed is said where errors belong.
+        if self.json || result.is_ok() {
+            self.tell(|| why.clone(), || Record::new("end").text("why", &why));
+        }
         result
     }
 
