@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use self::file::{Contents, Entry, Refused};
+use self::file::{Entry, Refused};
 use super::certificate::now;
 use super::{Code, Pin};
 
@@ -330,6 +330,21 @@ impl Known {
                     expected = pin.code(),
                 )
             }
+        }
+    }
+}
+
+/// For the fuzzers: panics if a file that can be read breaks a promise.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn file_is_sound(bytes: &[u8]) {
+    match file::parse(bytes) {
+        Ok(contents) => {
+            let text = file::render(&contents);
+            assert_eq!(file::parse(text.as_bytes()), Ok(contents));
+        }
+        Err((line, detail)) => {
+            assert!(line <= 1 + bytes.iter().filter(|byte| **byte == b'\n').count());
+            assert!(detail.len() <= 4 * 200);
         }
     }
 }
