@@ -98,9 +98,9 @@ impl Joining<'_> {
             Target::Link(link) => self.by_link(link, Via::Link).await,
             Target::Code(code) => {
                 self.say(&format!("Looking for the server of code {code} ..."));
-                let link = discovery::find(code, PATIENCE, scope(self.options.local)).await;
-                let link = link.map_err(|error| trouble::discovery(&error))?;
-                self.by_link(&link, Via::Code).await
+                let found = discovery::find(code, PATIENCE, scope(self.options.local)).await;
+                let found = found.map_err(|error| trouble::discovery(&error))?;
+                self.by_link(&found.link(), Via::Code).await
             }
             Target::Address(address) => return self.by_address(&address.to_string()).await,
         };
