@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of links, codes and addresses, but for the text that shows them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use farfire::{
     Player, PlayerId, PlaytestServer,
@@ -218,8 +218,7 @@ impl Session {
     }
 
     fn joined(&mut self, player: &Player) {
-        let address = player.address();
-        let address = std::net::SocketAddr::new(address.ip().to_canonical(), address.port());
+        let address = plain(player.address());
         let (count, most) = (self.server.players().len(), self.server.max_players());
         // Listed at once, and measured with the next look.
         let row =
@@ -259,8 +258,13 @@ impl Session {
     fn list(&mut self) {
         self.look();
         if self.json {
+            let players = self.server.players();
             for row in &self.rows {
-                self.console.print(&row.record().finish());
+                // The host alone learns where players are.
+                let player = players.iter().find(|of| of.id().as_u64() == row.id);
+                let address = player.map_or_else(String::new, |of| plain(of.address()).to_string());
+                let record = row.record().text("address", &address);
+                self.console.print(&record.finish());
             }
             let count = Record::new("players").plain("count", self.rows.len());
             self.console.print(&count.finish());
@@ -318,6 +322,11 @@ impl Session {
 enum Flow {
     On,
     Quit,
+}
+
+/// An IPv4 address as such, on a socket that takes both kinds.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// "1 player was", "2 players were".

@@ -215,7 +215,7 @@ fn own_name() -> String {
 }
 
 /// How long a server of a code is looked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const AFTER_HELP: &str = exit::help!(
     "\
