@@ -115,7 +115,8 @@ async fn a_code_finds_its_server_and_no_other() {
     let (ours, other) = (claims(0x61), claims(0x62));
     let _advertisers = [(&ours, 4435), (&other, 4436)]
         .map(|(claims, port)| Advertiser::start(claims, port, Scope::Loopback).unwrap());
-    let search = find(&ours.pin.code(), Duration::from_secs(25), Scope::Loopback);
+    let code = ours.pin.code();
+    let search = find(&code, Duration::from_secs(25), Scope::Loopback);
     let found = within(search).await.unwrap();
     let link = found.link();
     assert_eq!((link.pin(), link.name()), (ours.pin, Some("duel")));
