@@ -340,7 +340,7 @@ fn the_mismatch_is_told_in_full() {
     );
     let before = Box::new(KnownServer::from(contents.server[0].clone()));
     let known = Known::Changed { before };
-    let text = known.explain("192.168.1.7:4433".parse().unwrap(), &pin(0xff).code());
+    let text = known.explain("192.168.1.7:4433".parse().unwrap(), &pin(0xff));
     let expected = "192.168.1.7:4433 is not the server you joined before
   expected  0000-0000-0000-0   \"desert-duel\", first joined 3 Nov 2026 by link
   received  ZZZZ-ZZZZ-ZZZZ-B
