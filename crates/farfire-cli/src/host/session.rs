@@ -23,7 +23,7 @@ use crate::{
     json::Record,
     paint::{BOLD, DIM, Paint, YELLOW, printable},
     signal::{self, Signals},
-    world::{Meter, News, PLAYERS, Row, speech, table},
+    world::{HOST, Meter, News, PLAYERS, Row, speech, table},
 };
 
 /// A server with its world, at a prompt.
@@ -337,8 +337,6 @@ fn people(count: usize, one: &str) -> String {
     }
 }
 
-/// What the host is called where players have names.
-const HOST: &str = "host";
 const STOPPED: &str = "the game is over, and every player was told";
 /// How often players are measured, and told about each other.
 const LOOK: Duration = Duration::from_secs(1);

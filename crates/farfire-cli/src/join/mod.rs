@@ -23,8 +23,7 @@ use crate::{
     exit::{self, Complaint},
     folder,
     paint::{BOLD, Paint, printable},
-    signal::{self, Signals},
-    trouble,
+    signal, trouble,
     world::{ADD, NEWS, PLAYERS, SAY},
 };
 
@@ -66,17 +65,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
         true => Console::for_programs(),
         false => Console::for_people(),
     };
-    play(client, console, &options, &mut signals).await
-}
-
-async fn play(
-    client: Client,
-    console: Console,
-    options: &Options,
-    signals: &mut Signals,
-) -> Result<(), Complaint> {
     Session::new(client, console, options.json)
-        .run(signals)
+        .run(&mut signals)
         .await
 }
 
