@@ -2,10 +2,12 @@
 //!
 //! The library says both in one sentence, for whoever writes a program. Here it is for whoever plays.
 
+use std::net::SocketAddr;
+
 use farfire::{
     ConnectError,
     lan::{LinkError, discovery::DiscoveryError},
-    tls::{CodeError, IdentityError, KnownServersError},
+    tls::{CodeError, IdentityError, Known, KnownServersError, Pin},
 };
 
 use crate::{
@@ -25,6 +27,12 @@ pub(crate) enum Way {
 pub(crate) fn connect(error: &ConnectError, way: Way) -> Complaint {
     let text = printable_lines(&error.to_string());
     let help = match error {
+        ConnectError::UntrustedServer {
+            address,
+            pin,
+            known: Known::Pinned { expected },
+            ..
+        } => return other_server(*address, pin, expected).code(exit::UNTRUSTED),
         ConnectError::UntrustedServer { .. } => return halves(&text).code(exit::UNTRUSTED),
         ConnectError::Link(error) => return link(error),
         ConnectError::KnownServers(error) => return known_servers(error),
@@ -67,6 +75,26 @@ pub(crate) fn connect(error: &ConnectError, way: Way) -> Complaint {
         _ => return halves(&text),
     };
     Complaint::new(halves(&text).error, help)
+}
+
+/// Somebody else answers than a link or a code says.
+fn other_server(address: SocketAddr, received: &Pin, expected: &[Pin]) -> Complaint {
+    // The codes are what people compare, unless the difference is behind them.
+    let is_told_apart = expected.iter().all(|pin| pin.code() != received.code());
+    let shown = |pin: &Pin| match is_told_apart {
+        true => pin.code().to_string(),
+        false => pin.to_string(),
+    };
+    let expected: Vec<_> = expected.iter().map(shown).collect();
+    Complaint::new(
+        format!(
+            "{address} is not the server that was meant\n  expected  {}\n  received  {}",
+            expected.join(" or "),
+            shown(received)
+        ),
+        "copy the link again; if it is the host's, something on this network answers in its place: \
+         ask the host to run `farfire cert show`",
+    )
 }
 
 /// Why a text is no link.
@@ -166,6 +194,23 @@ fn printable_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pins_that_differ_behind_their_codes_are_shown_in_full() {
+        let (one, other) = ([7; 32], [8; 32]);
+        let mut close = one;
+        close[31] = 8;
+        let [one, other, close] = [one, other, close].map(Pin::from_bytes);
+        let address = SocketAddr::from(([10, 0, 0, 1], 4433));
+        let complaint = other_server(address, &one, &[other]);
+        assert!(
+            complaint.error.ends_with(&one.code().to_string()),
+            "{complaint}"
+        );
+        let complaint = other_server(address, &one, &[close]);
+        assert!(complaint.error.ends_with(&one.to_string()), "{complaint}");
+        assert!(complaint.error.contains(&close.to_string()), "{complaint}");
+    }
 
     #[test]
     fn what_happened_and_what_to_do_are_told_apart() {

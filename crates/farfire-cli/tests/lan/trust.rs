@@ -28,7 +28,12 @@ fn a_link_whose_pin_is_altered_by_one_character_is_refused() {
     let link = altered(&host.link());
     // Told to trust what is new, it still believes the link.
     let ended = ada.run(&["join", &link, "--trust-new"]);
-    ended.assert_failed(4, host.text("code"), "link");
+    let received = format!("received  {}", host.text("code"));
+    ended.assert_failed(4, &received, "copy the link again");
+    assert!(
+        ended.errors.contains("is not the server that was meant"),
+        "{ended:?}"
+    );
     assert!(!ended.printed.contains("You are"), "{ended:?}");
     // A pin that cannot be one at all is no better.
     let damaged = host.link().replacen("#p=", "#p=U", 1);
