@@ -44,10 +44,6 @@ impl<'a> Invitation<'a> {
             self.options.max_players,
             self.port,
         )];
-        if let Some(taken) = self.server.port_taken() {
-            let note = format!("Port {taken} was taken; this is the next free one.");
-            lines.push(paint.paint(YELLOW, &note));
-        }
         lines.push(String::new());
         if with_qr && let Some(code) = qr::for_terminal(&link, paint) {
             lines.extend([code, String::new()]);
@@ -102,6 +98,12 @@ impl<'a> Invitation<'a> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if let Some(taken) = self.server.port_taken() {
+            notes.push(format!(
+                "port {taken} was taken, so this is on {}",
+                self.port
+            ));
+        }
         if let Some(why) = self.server.not_advertised()
             && !self.options.no_discovery
         {

@@ -236,6 +236,9 @@ impl Session {
             for row in &self.rows {
                 self.console.print(&row.record().finish());
             }
+        } else if self.rows.is_empty() {
+            self.console
+                .print("Nobody was measured yet: ask again in a second.");
         } else {
             let lines = table(&self.rows, self.paint);
             self.console.print(&lines.join("\n"));

@@ -122,6 +122,7 @@ fn the_network_is_changed_while_it_runs() {
     ada.end().assert_succeeded();
 }
 
+#[cfg(unix)]
 #[test]
 fn signals_end_a_host_and_its_players_are_told() {
     let (host, ada) = (Person::new(), Person::new());
@@ -135,6 +136,7 @@ fn signals_end_a_host_and_its_players_are_told() {
     ada.end().assert_succeeded();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_host_without_input_goes_on_and_a_signal_ends_a_player() {
     let (host, ada) = (Person::new(), Person::new());

@@ -195,6 +195,7 @@ impl Running {
         read(&line).unwrap()
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal(&self, signal: &str) {
         let kill = format!("kill -s {signal} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &kill]).status().unwrap();

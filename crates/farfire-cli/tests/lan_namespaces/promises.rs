@@ -22,6 +22,10 @@ pub(crate) const PROMISES: &[(&str, fn())] = &[
         a_server_is_joined_by_its_address,
     ),
     (
+        "a_second_host_takes_the_next_port_and_says_so",
+        a_second_host_takes_the_next_port_and_says_so,
+    ),
+    (
         "a_player_whose_address_changes_stays_the_same_player",
         a_player_whose_address_changes_stays_the_same_player,
     ),
@@ -125,6 +129,17 @@ fn a_server_is_joined_by_its_address() {
     run(&lan, &ada, &["join", HOST, "--trust-new"]).assert_succeeded();
     run(&lan, &ada, &["join", HOST]).assert_succeeded();
     host.quit();
+}
+
+fn a_second_host_takes_the_next_port_and_says_so() {
+    let (lan, person, other) = (Lan::new(USUAL), Person::new(), Person::new());
+    let (first, second) = (lan.host(&person, &[]), lan.host(&other, &[]));
+    assert_eq!((first.port(), second.port()), (4433, 4434));
+    assert_eq!(first.invitation["notes"], Value::Array(Vec::new()));
+    let note = second.invitation["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("port 4433 was taken"), "{note}");
+    second.quit();
+    first.quit();
 }
 
 fn a_player_whose_address_changes_stays_the_same_player() {
