@@ -90,7 +90,8 @@ impl ClientBuilder {
     ///
     /// Needed where a link or the program gives the pin; [`Trust::known_servers`] remembers by itself. A server that has
     /// announced and taken a new identity since the link was made is then recognized. That it cannot be
-    /// written down is logged, and does not keep the client from playing.
+    /// written down is logged, and does not keep the client from playing; it may take up to five seconds more if another process
+    /// holds the lock of the file.
     pub fn remember(mut self, known: &KnownServers, via: Via) -> Self {
         if let Ok(target) = &mut self.target {
             target.remember = Some((known.clone(), via));

@@ -1,5 +1,7 @@
 //! Playing with the people in the room: who is joined, who is refused, and what each is told.
 
+#[cfg(feature = "discovery")]
+mod discovery;
 mod joining;
 mod playtest;
 mod rotation;
