@@ -51,7 +51,7 @@ async fn a_code_is_all_it_takes_on_one_network() {
     let mut browser = Browser::start(None, Scope::Loopback).unwrap();
     let pin = host.pin();
     let mut seen = async |players: Option<usize>| {
-        within(async {
+        let is_seen = async {
             loop {
                 let servers = browser.servers();
                 let ours = servers.iter().find(|found| found.claims.pin == pin);
@@ -60,8 +60,13 @@ async fn a_code_is_all_it_takes_on_one_network() {
                 }
                 browser.changed().await.unwrap();
             }
-        })
-        .await
+        };
+        let seen = tokio::time::timeout(Duration::from_secs(30), is_seen).await;
+        assert!(
+            seen.is_ok(),
+            "not seen with {players:?}: {:?}",
+            browser.servers()
+        );
     };
     seen(Some(1)).await;
     host.shutdown().await;
