@@ -104,8 +104,9 @@ impl Session {
             }
             End::Over(DisconnectReason::Shutdown) => ("The host ended the game.".into(), Ok(())),
             End::Over(reason) => {
+                let help = help(&reason);
                 let reason = printable(&reason.to_string()).into_owned();
-                let complaint = Complaint::new(&reason, help(&reason));
+                let complaint = Complaint::new(&reason, help);
                 (
                     format!("The game is over for you: {reason}"),
                     Err(complaint),
@@ -289,10 +290,10 @@ enum Flow {
 }
 
 /// What to do after an end like that.
-fn help(reason: &str) -> &'static str {
-    match reason.starts_with("kicked") {
-        true => "ask the host; joining again makes you a new player",
-        false => "check the network, then join again with the same link: you will be a new player",
+fn help(reason: &DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::Kicked { .. } => "ask the host; joining again makes you a new player",
+        _ => "check the network, then join again with the same link: you will be a new player",
     }
 }
 
