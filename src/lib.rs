@@ -38,6 +38,7 @@
 //! | call, and know what became of it | [`Invocation`], [`InvokeError::delivery`] |
 //! | say who a server is, and whom to trust | [`tls`] |
 //! | bound what a peer may cost | [`Limits`], [`Timeouts`], [`Rate`] |
+//! | host and join a playtest on a local network | [`Server::playtest`], [`Client::join`], [`lan`] |
 //! | see what happens | [`LinkStats`], [`RemoteStats`]; logs go to `tracing` |
 //! | choose threads | [`Network`] |
 //! | play over a bad network | [`conditioner`]; in tests also `testing`, a feature |
@@ -95,6 +96,7 @@ mod clock;
 pub mod conditioner;
 mod fire;
 mod invocation;
+pub mod lan;
 mod link;
 mod network;
 #[cfg(feature = "testing")]
@@ -131,7 +133,8 @@ pub use crate::{
         UnreliableRemoteEvent,
     },
     server::{
-        Gather, Server, ServerBuilder, ServerStats, StartError,
+        Gather, PlaytestBuilder, PlaytestError, PlaytestServer, Server, ServerBuilder, ServerStats,
+        StartError,
         join::{Admission, JoinRequest, Refusal, Token},
     },
     session::{

@@ -21,13 +21,14 @@ use super::{
 use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
     handler::Outcome,
+    lan::JoinTokens,
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::{self, Network, program_runtime},
     player::Player,
     registry::{Change, DeclareError, Registry},
     remote::Remote,
     session::{Side, budget::Offence},
-    tls::{self, Identity},
+    tls::{self, Certificates, Identity},
     wire,
 };
 
@@ -35,6 +36,8 @@ use crate::{
 #[must_use = "a server runs after `start`"]
 pub struct ServerBuilder {
     address: String,
+    /// The address is a playtest's, and if its port is taken, this many after it will do.
+    ports: u16,
     identity: Identity,
     limits: Limits,
     timeouts: Timeouts,
@@ -44,6 +47,7 @@ pub struct ServerBuilder {
     declared: Result<(), DeclareError>,
     settings: BTreeMap<String, String>,
     authenticate: Option<Authenticate>,
+    tokens: Option<JoinTokens>,
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
     violation: Vec<ViolationHook>,
@@ -53,6 +57,7 @@ impl ServerBuilder {
     pub(super) fn new(address: String, identity: Identity) -> Self {
         Self {
             address,
+            ports: 0,
             identity,
             limits: Limits::default(),
             timeouts: Timeouts::server(),
@@ -62,6 +67,7 @@ impl ServerBuilder {
             declared: Ok(()),
             settings: BTreeMap::new(),
             authenticate: None,
+            tokens: None,
             added: Vec::new(),
             removing: Vec::new(),
             violation: Vec::new(),
@@ -172,6 +178,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets in only those who bring the current one of `tokens`, as a join link does for them (default everyone).
+    ///
+    /// It is asked before [`authenticate`](Self::authenticate), which may refuse for further reasons.
+    pub fn join_tokens(mut self, tokens: impl Into<JoinTokens>) -> Self {
+        self.tokens = Some(tokens.into());
+        self
+    }
+
     /// Runs `hook` when a client does something that no honest client does for long: at the first
     /// [`Offence`] of each kind and remote, the second, the fourth, and so on, with the number so far.
     ///
@@ -201,6 +215,13 @@ impl ServerBuilder {
         self
     }
 
+    /// For a playtest: its own address, and how many ports after it will do.
+    pub(super) fn on_any_of(mut self, address: SocketAddr, ports: u16) -> Self {
+        self.address = address.to_string();
+        self.ports = ports;
+        self
+    }
+
     /// Opens the socket and starts to take players.
     ///
     /// It does not wait for anything, and can be called with and without a runtime. Asynchronous
@@ -220,15 +241,18 @@ impl ServerBuilder {
         };
         let program = program_runtime().map_err(StartError::Threads)?;
 
-        let crypto = tls::server_config(&self.identity, &[wire::ALPN]).map_err(|error| {
+        let certificates = Certificates::new(&self.identity);
+        let crypto = tls::server_config(&certificates, &[wire::ALPN]).map_err(|error| {
             StartError::Identity {
                 detail: error.to_string(),
             }
         })?;
         let config = network::server_config(crypto, &self.limits, &self.timeouts);
+        let ports = address.port()..=address.port().saturating_add(self.ports);
+        let addresses = ports.map(|port| SocketAddr::new(address.ip(), port));
         let endpoint = network
-            .server_endpoint(address, config)
-            .map_err(|source| StartError::Bind { address, source })?;
+            .server_endpoint(addresses, config)
+            .map_err(|(address, source)| StartError::Bind { address, source })?;
         let address = endpoint
             .local_addr()
             .map_err(|source| StartError::Bind { address, source })?;
@@ -253,9 +277,11 @@ impl ServerBuilder {
             tasks: Mutex::default(),
             endpoint,
             address,
-            pin: self.identity.pin(),
+            certificates,
+            next: Mutex::new(self.identity.next()),
             settings: self.settings.into_iter().collect(),
             authenticate: self.authenticate,
+            tokens: self.tokens,
             hooks: Mutex::new(super::Hooks {
                 added: self.added,
                 removing: self.removing,
