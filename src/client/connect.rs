@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Client, ClientInner, Disconnected, Here, LocalPlayer, ServerLimits};
+use super::{Client, ClientInner, Disconnected, Here, JoinTimes, LocalPlayer, ServerLimits};
 use crate::{
     config::ConfigError,
     link::{Link, Wiring, driver::Driver, reason::DisconnectReason},
@@ -36,6 +36,13 @@ pub(super) struct Place {
     pub(super) network: Network,
     /// Nobody else uses the network: the socket carries this connection only.
     pub(super) alone: bool,
+}
+
+/// What a client has when the server has let it in.
+struct Joined {
+    connection: Connection,
+    welcome: Welcome,
+    times: JoinTimes,
 }
 
 /// Connects on a network thread, and hands the client over when it has joined.
@@ -68,9 +75,7 @@ pub(super) async fn run(
             () = send.closed() => return,
         };
         match joined {
-            Ok((connection, welcome)) => {
-                play(place.network, at, wiring, connection, welcome, send).await
-            }
+            Ok(joined) => play(place.network, at, wiring, joined, send).await,
             Err(error) => _ = send.send(Err(error)),
         }
     });
@@ -90,10 +95,12 @@ async fn join(
     trust: &Trust,
     name: String,
     token: Bytes,
-) -> Result<(Connection, Welcome), ConnectError> {
+) -> Result<Joined, ConnectError> {
     let patience = wiring.timeouts.join;
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
+    let deadline = began + patience;
     let (host, peers) = resolve(address, deadline).await?;
+    let resolved = Instant::now();
     let connection = first_to_answer(place, at, wiring, trust, &host, &peers, deadline).await?;
     if connection
         .max_datagram_size()
@@ -119,8 +126,14 @@ async fn join(
     let hello = hello.map_err(|error| ConnectError::Setup {
         detail: error.to_string(),
     })?;
+    let connected = Instant::now();
     match timeout_at(deadline, greet(&connection, &hello)).await {
         Ok(Ok(Answer::Welcome(mut welcome))) => {
+            let times = JoinTimes {
+                resolve: resolved - began,
+                handshake: connected - resolved,
+                welcome: connected.elapsed(),
+            };
             if !wiring
                 .registry
                 .announce(std::mem::take(&mut welcome.remotes))
@@ -131,7 +144,11 @@ async fn join(
                 );
                 return Err(ConnectError::Protocol);
             }
-            Ok((connection, welcome))
+            Ok(Joined {
+                connection,
+                welcome,
+                times,
+            })
         }
         Ok(Ok(Answer::Refused(refused))) => {
             // Answering with the same code tells the server that it was read.
@@ -316,8 +333,11 @@ async fn play(
     network: Network,
     at: usize,
     wiring: Arc<Wiring<Here>>,
-    connection: Connection,
-    welcome: Welcome,
+    Joined {
+        connection,
+        welcome,
+        times,
+    }: Joined,
     send: oneshot::Sender<Result<Client, ConnectError>>,
 ) {
     let id = welcome.player_id;
@@ -347,6 +367,7 @@ async fn play(
             call_payload: welcome.limits.max_call_payload as usize,
         },
         settings: welcome.settings.into_iter().collect(),
+        join_times: times,
         disconnected: Mutex::new(Disconnected::Not(Vec::new())),
     });
     let driver = Driver::new(wiring, held, link);

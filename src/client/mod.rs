@@ -56,6 +56,7 @@ pub(crate) struct ClientInner {
     player: LocalPlayer,
     server_limits: ServerLimits,
     settings: BTreeMap<String, String>,
+    join_times: JoinTimes,
     disconnected: Mutex<Disconnected>,
 }
 
@@ -93,6 +94,18 @@ pub struct LocalPlayer {
     pub name: String,
 }
 
+/// How long joining took, part by part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinTimes {
+    /// Finding the address; next to nothing if it was given as a number.
+    pub resolve: Duration,
+    /// The handshake of QUIC and TLS with the address that answered first.
+    pub handshake: Duration,
+    /// From the hello to the server's answer, authentication included.
+    pub welcome: Duration,
+}
+
 impl Client {
     /// Starts to describe a connection to `address`, such as `"192.168.1.7:4433"`, trusting the server by `trust`.
     pub fn builder(address: impl Into<String>, trust: Trust) -> ClientBuilder {
@@ -115,6 +128,11 @@ impl Client {
     /// What the server's operator set under `name`, when this client joined.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.inner.settings.get(name).map(String::as_str)
+    }
+
+    /// How long the parts of joining took.
+    pub fn join_times(&self) -> &JoinTimes {
+        &self.inner.join_times
     }
 
     /// The server's address.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
+    echo::Echo,
     handler::Outcome,
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::{self, Network, program_runtime},
@@ -43,6 +44,7 @@ pub struct ServerBuilder {
     registry: Registry<Player>,
     declared: Result<(), DeclareError>,
     settings: BTreeMap<String, String>,
+    echo: bool,
     authenticate: Option<Authenticate>,
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
@@ -61,6 +63,7 @@ impl ServerBuilder {
             registry: Registry::new(true),
             declared: Ok(()),
             settings: BTreeMap::new(),
+            echo: true,
             authenticate: None,
             added: Vec::new(),
             removing: Vec::new(),
@@ -113,6 +116,13 @@ impl ServerBuilder {
     /// A text that clients can read when they have joined; at most 64 of at most 1024 bytes.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whether the [built-in echoes](crate::echo) answer (default yes), so that players can measure how
+    /// far away the server is. [`Limits::echo`] bounds what they cost.
+    pub fn echo(mut self, on: bool) -> Self {
+        self.echo = on;
         self
     }
 
@@ -255,6 +265,7 @@ impl ServerBuilder {
             address,
             pin: self.identity.pin(),
             settings: self.settings.into_iter().collect(),
+            echo: Echo::new(self.echo),
             authenticate: self.authenticate,
             hooks: Mutex::new(super::Hooks {
                 added: self.added,

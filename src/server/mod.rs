@@ -26,6 +26,7 @@ pub use self::{
     functions::Gather,
 };
 use crate::{
+    echo::Echo,
     handler::{Outcome, guarded, sealed::Resolved},
     invocation::{block_on, may_not_block},
     link::{Wiring, hub::Hub, reason::DisconnectReason},
@@ -89,6 +90,7 @@ pub(crate) struct ServerInner {
     address: SocketAddr,
     pin: Pin,
     settings: Vec<(String, String)>,
+    echo: Echo,
     authenticate: Option<Authenticate>,
     hooks: Mutex<Hooks>,
     players: Mutex<BTreeMap<u64, Player>>,
@@ -219,7 +221,7 @@ impl Server {
         ServerStats {
             players: self.inner.players().len(),
             joining: self.inner.joining.load(Ordering::Relaxed),
-            remotes: self.inner.wiring.registry.len(),
+            remotes: self.inner.wiring.registry.declared(),
         }
     }
 
