@@ -3,6 +3,7 @@
 //! It uses the public API of the library alone: what it does, any program can do.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod exit;
 mod json;
 mod paint;
@@ -30,6 +31,10 @@ struct Cli {
 enum Command {
     /// Play every kind of remote between real processes, and check what each of them prints.
     Playtest(playtest::Options),
+    /// Measure latency under load: open loop, against quinn, UDP and TCP if wanted.
+    Bench(bench::Options),
+    #[command(name = bench::SERVER, hide = true)]
+    BenchServer,
     #[command(name = playtest::SERVER, hide = true)]
     PlaytestServer,
     #[command(name = playtest::CLIENT, hide = true)]
@@ -40,6 +45,8 @@ impl Command {
     async fn run(self) -> ExitCode {
         match self {
             Self::Playtest(options) => playtest::run(options).await,
+            Self::Bench(options) => bench::run(options).await,
+            Self::BenchServer => bench::be_the_server(),
             Self::PlaytestServer => playtest::serve().await,
             Self::PlaytestClient { name } => playtest::play(name).await,
         }
