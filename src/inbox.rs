@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use tokio::sync::{Notify, oneshot};
@@ -23,6 +24,8 @@ pub(crate) trait Context: Clone + Send + Sync + 'static {
     fn held(&self) -> &Arc<Held>;
     /// The peer did something that it should not, and has now done so `count` times.
     fn offended(&self, _: Offence, _count: u64) {}
+    /// The peer says that it will have the identity with these bytes as its pin, after this time.
+    fn next_identity(&self, _pin: [u8; 32], _after: Duration) {}
 }
 
 /// A connected handler.

@@ -96,6 +96,7 @@ mod clock;
 pub mod conditioner;
 mod fire;
 mod invocation;
+pub mod lan;
 mod link;
 mod network;
 #[cfg(feature = "testing")]
@@ -133,7 +134,8 @@ pub use crate::{
         UnreliableRemoteEvent,
     },
     server::{
-        Gather, Server, ServerBuilder, ServerStats, StartError,
+        Gather, PlaytestBuilder, PlaytestError, PlaytestServer, Server, ServerBuilder, ServerStats,
+        StartError,
         join::{Admission, JoinRequest, Refusal, Token},
     },
     session::{

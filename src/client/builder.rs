@@ -8,23 +8,24 @@ use tokio::sync::Notify;
 use super::{
     Client, Here,
     connect::{self, ConnectError},
+    target::Target,
 };
 use crate::{
     config::{self, Flush, Limits, Timeouts},
     invocation::{block_on, may_not_block},
+    lan::{Address, JoinLink, LinkError},
     link::Wiring,
     network::{Network, program_runtime},
     registry::{DeclareError, Registry},
     remote::Remote,
     session::Side,
-    tls::Trust,
+    tls::{KnownServers, Trust, Via},
 };
 
 /// Describes a [`Client`].
 #[must_use = "a client joins with `connect`"]
 pub struct ClientBuilder {
-    pub(super) address: String,
-    pub(super) trust: Trust,
+    target: Result<Target, LinkError>,
     pub(super) name: String,
     pub(super) token: Bytes,
     limits: Limits,
@@ -37,11 +38,32 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(super) fn new(address: String, trust: Trust) -> Self {
-        Self {
-            address,
+        let target = Target {
+            addresses: vec![address],
             trust,
             name: String::new(),
-            token: Bytes::new(),
+            remember: None,
+        };
+        Self::with(Ok(target), Bytes::new())
+    }
+
+    pub(super) fn by_link(link: Result<JoinLink, LinkError>) -> Self {
+        let token = link.as_ref().ok().and_then(JoinLink::token);
+        let token = token.map(|token| Bytes::copy_from_slice(token.secret_bytes()));
+        let target = link.map(|link| Target {
+            addresses: link.addresses().iter().map(Address::to_string).collect(),
+            trust: Trust::pinned([link.pin()]),
+            name: link.name().unwrap_or_default().into(),
+            remember: None,
+        });
+        Self::with(target, token.unwrap_or_default())
+    }
+
+    fn with(target: Result<Target, LinkError>, token: Bytes) -> Self {
+        Self {
+            target,
+            name: String::new(),
+            token,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             flush: Flush::default(),
@@ -61,6 +83,38 @@ impl ClientBuilder {
     /// server has proven its identity.
     pub fn token(mut self, token: impl Into<Bytes>) -> Self {
         self.token = token.into();
+        self
+    }
+
+    /// Remembers the server among `known` when it has been joined, and how its pin came to be known.
+    ///
+    /// Needed where a link or the program gives the pin; [`Trust::known_servers`] remembers by itself. A server that has
+    /// announced and taken a new identity since the link was made is then recognized. That it cannot be
+    /// written down is logged, and does not keep the client from playing.
+    pub fn remember(mut self, known: &KnownServers, via: Via) -> Self {
+        if let Ok(target) = &mut self.target {
+            target.remember = Some((known.clone(), via));
+        }
+        self
+    }
+
+    /// What the server is called, as far as the player knows, such as by discovery; a link says it by itself.
+    ///
+    /// With [`Trust::known_servers`], a server of a known name and with another identity is refused.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        if let Ok(target) = &mut self.target {
+            target.name = name.into();
+        }
+        self
+    }
+
+    /// Another address at which the server may be, tried beside the first; at most 16.
+    pub fn also_at(mut self, address: impl Into<String>) -> Self {
+        if let Ok(target) = &mut self.target
+            && target.addresses.len() <= MAX_FURTHER_ADDRESSES
+        {
+            target.addresses.push(address.into());
+        }
         self
     }
 
@@ -109,8 +163,8 @@ impl ClientBuilder {
     ///
     /// Dropped before it returns, nothing has joined, or it leaves again.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let (network, wiring, address, hello) = self.prepare()?;
-        connect::run(network, wiring, address, hello).await
+        let (network, wiring, target, hello) = self.prepare()?;
+        connect::run(network, wiring, target, hello).await
     }
 
     /// The same for a program without a runtime.
@@ -132,15 +186,8 @@ impl ClientBuilder {
     )]
     fn prepare(
         self,
-    ) -> Result<
-        (
-            connect::Place,
-            Arc<Wiring<Here>>,
-            (String, Trust),
-            (String, Bytes),
-        ),
-        ConnectError,
-    > {
+    ) -> Result<(connect::Place, Arc<Wiring<Here>>, Target, (String, Bytes)), ConnectError> {
+        let target = self.target?;
         self.declared?;
         config::check(&self.limits, &self.timeouts)?;
         let place = match self.network {
@@ -165,20 +212,18 @@ impl ClientBuilder {
             timeouts: Arc::new(self.timeouts),
             flush: self.flush,
         });
-        Ok((
-            place,
-            wiring,
-            (self.address, self.trust),
-            (self.name, self.token),
-        ))
+        Ok((place, wiring, target, (self.name, self.token)))
     }
 }
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("address", &self.address)
+            .field("target", &self.target)
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
+
+/// As many as a join link may have.
+const MAX_FURTHER_ADDRESSES: usize = 16;

@@ -8,22 +8,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
+use quinn::{Connection, ConnectionError, VarInt};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
 
-use super::{Client, ClientInner, Disconnected, Here, JoinTimes, LocalPlayer, ServerLimits};
+use super::{
+    Client, ClientInner, Disconnected, Here, JoinTimes, LocalPlayer, ServerLimits, race,
+    successor::Successor,
+    target::{Met, Target},
+};
 use crate::{
     config::ConfigError,
+    lan::LinkError,
     link::{Link, Wiring, driver::Driver, reason::DisconnectReason},
-    network::{self, Network},
+    network::Network,
     player::{NAME_RULE, PlayerId},
     registry::DeclareError,
     session::{Held, Side},
-    tls::{self, CertificateFault, Pin, Trust, Verdict},
+    tls::{CertificateFault, Code, Known, KnownServersError, Pin},
     wire::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
@@ -38,18 +42,11 @@ pub(super) struct Place {
     pub(super) alone: bool,
 }
 
-/// What a client has when the server has let it in.
-struct Joined {
-    connection: Connection,
-    welcome: Welcome,
-    times: JoinTimes,
-}
-
 /// Connects on a network thread, and hands the client over when it has joined.
 pub(super) async fn run(
     place: Place,
     wiring: Arc<Wiring<Here>>,
-    (address, trust): (String, Trust),
+    target: Target,
     (name, token): (String, Bytes),
 ) -> Result<Client, ConnectError> {
     if token.len() > wire::MAX_TOKEN_BYTES {
@@ -67,41 +64,58 @@ pub(super) async fn run(
     // The network thread keeps the time, unless a handler of somebody else blocks it.
     let patience = network.sleep_until(network.now() + wiring.timeouts.join + BLOCKED);
     let (send, receive) = oneshot::channel();
+    let (program, target) = (wiring.program.clone(), Arc::new(target));
+    let remembered = target.clone();
     runtime.spawn(async move {
         let mut send = send;
         let joined = tokio::select! {
-            joined = join(&place, at, &wiring, &address, &trust, name, token) => joined,
+            joined = join(&place, at, &wiring, &target, name, token) => joined,
             // Nobody waits for it any more.
             () = send.closed() => return,
         };
         match joined {
-            Ok(joined) => play(place.network, at, wiring, joined, send).await,
+            Ok(joined) => play(place.network, at, wiring, &target, joined, send).await,
             Err(error) => _ = send.send(Err(error)),
         }
     });
-    tokio::select! {
+    let (client, met) = tokio::select! {
         joined = receive => joined.unwrap_or(Err(ConnectError::Lost {
             reason: lost("the network thread stopped"),
-        })),
-        () = patience => Err(ConnectError::JoinTimeout),
-    }
+        }))?,
+        () = patience => return Err(ConnectError::JoinTimeout),
+    };
+    remembered.joined(met, &program).await;
+    Ok(client)
+}
+
+/// A server that has let this client in.
+struct Joined {
+    connection: Connection,
+    welcome: Welcome,
+    met: Met,
+    times: JoinTimes,
 }
 
 async fn join(
     place: &Place,
     at: usize,
     wiring: &Wiring<Here>,
-    address: &str,
-    trust: &Trust,
+    target: &Target,
     name: String,
     token: Bytes,
 ) -> Result<Joined, ConnectError> {
     let patience = wiring.timeouts.join;
     let began = Instant::now();
     let deadline = began + patience;
-    let (host, peers) = resolve(address, deadline).await?;
-    let resolved = Instant::now();
-    let connection = first_to_answer(place, at, wiring, trust, &host, &peers, deadline).await?;
+    let trust = target.believed(&wiring.program).await?;
+    let addresses = &target.addresses;
+    let winner = match race::run(place, at, wiring, &trust, addresses, deadline).await {
+        Ok(winner) => winner,
+        Err(lost) => return Err(target.explain(lost, &wiring.program).await),
+    };
+    let met = Met::from(&winner);
+    let started = winner.started;
+    let connection = winner.connection;
     if connection
         .max_datagram_size()
         .is_none_or(|most| most < wire::MAX_DATAGRAM)
@@ -130,8 +144,8 @@ async fn join(
     match timeout_at(deadline, greet(&connection, &hello)).await {
         Ok(Ok(Answer::Welcome(mut welcome))) => {
             let times = JoinTimes {
-                resolve: resolved - began,
-                handshake: connected - resolved,
+                resolve: started - began,
+                handshake: connected - started,
                 welcome: connected.elapsed(),
             };
             if !wiring
@@ -148,6 +162,7 @@ async fn join(
                 connection,
                 welcome,
                 times,
+                met,
             })
         }
         Ok(Ok(Answer::Refused(refused))) => {
@@ -160,69 +175,6 @@ async fn join(
             connection.close(VarInt::from_u32(CloseCode::JOIN_TIMEOUT.as_u32()), b"");
             Err(ConnectError::JoinTimeout)
         }
-    }
-}
-
-/// Tries every address of the server, each a moment after the one before: the first that answers and
-/// proves its identity is the one.
-async fn first_to_answer(
-    place: &Place,
-    at: usize,
-    wiring: &Wiring<Here>,
-    trust: &Trust,
-    host: &str,
-    peers: &[SocketAddr],
-    deadline: Instant,
-) -> Result<Connection, ConnectError> {
-    let attempts = peers.iter().enumerate().map(|(number, peer)| async move {
-        tokio::time::sleep(HEAD_START * number as u32).await;
-        shake_hands(place, at, wiring, trust, host, *peer, deadline).await
-    });
-    let mut attempts: FuturesUnordered<_> = attempts.collect();
-    let mut unlike_silence = None;
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(connection) => return Ok(connection),
-            Err(ConnectError::Unreachable { .. }) => {}
-            Err(error) => unlike_silence = unlike_silence.or(Some(error)),
-        }
-    }
-    // Whoever answered says more than those who did not.
-    Err(unlike_silence.unwrap_or_else(|| ConnectError::Unreachable {
-        addresses: peers.to_vec(),
-        waited: wiring.timeouts.join,
-    }))
-}
-
-async fn shake_hands(
-    place: &Place,
-    at: usize,
-    wiring: &Wiring<Here>,
-    trust: &Trust,
-    host: &str,
-    peer: SocketAddr,
-    deadline: Instant,
-) -> Result<Connection, ConnectError> {
-    let setup = |error: &dyn std::fmt::Display| ConnectError::Setup {
-        detail: error.to_string(),
-    };
-    let (crypto, verdict) =
-        tls::client_config(trust, &[wire::ALPN]).map_err(|error| setup(&error))?;
-    let config = network::client_config(crypto, &wiring.limits, &wiring.timeouts);
-    let endpoint = place
-        .network
-        .client_endpoint(at, peer, place.alone)
-        .map_err(|source| ConnectError::Socket { source })?;
-    let connecting = endpoint
-        .connect_with(config, peer, host)
-        .map_err(|error| setup(&error))?;
-    match timeout_at(deadline, connecting).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Err(_) | Ok(Err(ConnectionError::TimedOut)) => Err(ConnectError::Unreachable {
-            addresses: vec![peer],
-            waited: wiring.timeouts.join,
-        }),
-        Ok(Err(error)) => Err(failed(peer, error, trust, &verdict)),
     }
 }
 
@@ -256,89 +208,19 @@ async fn greet(connection: &Connection, hello: &[u8]) -> Result<Answer, ConnectE
     })
 }
 
-async fn resolve(
-    address: &str,
-    deadline: Instant,
-) -> Result<(String, Vec<SocketAddr>), ConnectError> {
-    let unusable = |source| ConnectError::Address {
-        address: address.into(),
-        source,
-    };
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| unusable(None))?;
-    if port.parse::<u16>().map_or(true, |port| port == 0) {
-        return Err(unusable(None));
-    }
-    let peers: Vec<_> = match timeout_at(deadline, tokio::net::lookup_host(address)).await {
-        Ok(found) => found.map_err(|error| unusable(Some(error)))?.collect(),
-        Err(_) => Vec::new(),
-    };
-    if peers.is_empty() {
-        return Err(unusable(None));
-    }
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok((host.into(), peers))
-}
-
-/// Says in our own terms why a handshake failed.
-fn failed(
-    peer: SocketAddr,
-    error: ConnectionError,
-    trust: &Trust,
-    verdict: &Verdict,
-) -> ConnectError {
-    if let Some(received) = verdict.received() {
-        let expected = trust.pins().to_vec();
-        return ConnectError::UntrustedServer {
-            address: peer,
-            expected,
-            received,
-        };
-    }
-    if let Some(fault) = verdict.fault() {
-        return ConnectError::Certificate {
-            address: peer,
-            fault,
-        };
-    }
-    match error {
-        ConnectionError::ConnectionClosed(close)
-            if u64::from(close.error_code) == NO_APPLICATION_PROTOCOL =>
-        {
-            ConnectError::ProtocolVersion {
-                ours: PROTOCOL_VERSION,
-                theirs: None,
-            }
-        }
-        ConnectionError::TransportError(error)
-            if u64::from(error.code) == NO_APPLICATION_PROTOCOL =>
-        {
-            ConnectError::ProtocolVersion {
-                ours: PROTOCOL_VERSION,
-                theirs: None,
-            }
-        }
-        ConnectionError::ConnectionClosed(close)
-            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
-        {
-            ConnectError::Busy { address: peer }
-        }
-        error => ConnectError::Lost {
-            reason: DisconnectReason::of(Side::Client, error),
-        },
-    }
-}
-
 /// Plays until the connection ends; one task, on the connection's thread.
 async fn play(
     network: Network,
     at: usize,
     wiring: Arc<Wiring<Here>>,
+    target: &Target,
     Joined {
         connection,
         welcome,
+        met,
         times,
     }: Joined,
-    send: oneshot::Sender<Result<Client, ConnectError>>,
+    send: oneshot::Sender<Result<(Client, Met), ConnectError>>,
 ) {
     let id = welcome.player_id;
     let number = network.thread_number(at);
@@ -353,10 +235,17 @@ async fn play(
         wiring.flush,
     );
     watch(&wiring, &link);
-    let held = Here(Held::new(wiring.limits.held_bytes));
+    let entry = target.store().map(|(known, _)| known).zip(met.pin);
+    let successor = Arc::new(Successor::new(entry, wiring.program.clone()));
+    let held = Here {
+        held: Held::new(wiring.limits.held_bytes),
+        successor: successor.clone(),
+    };
     let inner = Arc::new(ClientInner {
         wiring: wiring.clone(),
         network,
+        pin: met.pin,
+        successor,
         link: link.clone(),
         player: LocalPlayer {
             id: PlayerId(id),
@@ -372,7 +261,7 @@ async fn play(
     });
     let driver = Driver::new(wiring, held, link);
     // Dropped unheard, the client leaves at once.
-    let _ = send.send(Ok(Client::new(inner.clone())));
+    let _ = send.send(Ok((Client::new(inner.clone()), met)));
     let reason = driver.run().await;
     inner.end(reason);
 }
@@ -417,18 +306,24 @@ pub enum ConnectError {
         /// How long was waited.
         waited: Duration,
     },
-    /// The server has another identity than the pinned one.
-    #[error(
-        "{address} has the identity {received}, which is not the one expected: ask its host for the current pin; if it has not changed, something answers in the server's place"
-    )]
+    /// The server has an identity that is not trusted.
+    #[error("{}", known.explain(*address, code))]
     UntrustedServer {
         /// The address.
         address: SocketAddr,
-        /// The pins that would have been accepted.
-        expected: Vec<Pin>,
         /// The pin of whoever answered.
-        received: Pin,
+        pin: Pin,
+        /// The same, as people compare it.
+        code: Code,
+        /// What is known of it.
+        known: Known,
     },
+    /// The join link is damaged.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The known servers cannot be read or written.
+    #[error(transparent)]
+    KnownServers(#[from] KnownServersError),
     /// The server's certificate is not acceptable.
     #[error("the certificate of {address} is not acceptable: {fault}")]
     Certificate {
@@ -460,6 +355,9 @@ pub enum ConnectError {
     /// The server wants a token, or another one.
     #[error("the server did not accept the token: ask its host for a valid one")]
     BadToken,
+    /// The token was good once, and is not any more.
+    #[error("the link has expired: ask its host for the current one")]
+    ExpiredToken,
     /// The player cannot have this name.
     #[error("the name was not accepted: {detail}")]
     BadName {
@@ -536,6 +434,7 @@ impl From<Refused> for ConnectError {
             CloseCode::FULL => Self::Full { detail },
             CloseCode::BANNED => Self::Banned { reason: detail },
             CloseCode::BAD_TOKEN => Self::BadToken,
+            CloseCode::EXPIRED_TOKEN => Self::ExpiredToken,
             CloseCode::BAD_NAME => Self::BadName { detail },
             CloseCode::PROTOCOL_VERSION => Self::ProtocolVersion {
                 ours: PROTOCOL_VERSION,
@@ -560,8 +459,3 @@ fn list(addresses: &[SocketAddr]) -> String {
     let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     addresses.join(" or ")
 }
-
-/// How long an address has before the next one is tried as well, as happy eyeballs do (RFC 8305).
-const HEAD_START: Duration = Duration::from_millis(250);
-/// The TLS alert `no_application_protocol`, as QUIC carries it.
-const NO_APPLICATION_PROTOCOL: u64 = 0x178;

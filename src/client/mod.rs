@@ -4,6 +4,9 @@ mod builder;
 mod connect;
 mod events;
 mod functions;
+mod race;
+mod successor;
+mod target;
 
 use std::{
     collections::BTreeMap,
@@ -14,17 +17,19 @@ use std::{
     time::Duration,
 };
 
+use self::successor::Successor;
 pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
     inbox::Context,
     invocation::{block_on, may_not_block},
+    lan::{JoinLink, LinkError},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
     network::Network,
     player::PlayerId,
     registry::{DeclareError, describe},
     remote::Remote,
     session::Held,
-    tls::Trust,
+    tls::{NextIdentity, Pin, Trust},
     wire::code::CloseCode,
 };
 
@@ -52,6 +57,9 @@ impl Drop for LeaveOnDrop {
 pub(crate) struct ClientInner {
     wiring: Arc<Wiring<Here>>,
     network: Network,
+    /// The server's, if it was believed by it.
+    pin: Option<Pin>,
+    successor: Arc<Successor>,
     link: Arc<Link>,
     player: LocalPlayer,
     server_limits: ServerLimits,
@@ -76,11 +84,18 @@ type Hook = Box<dyn FnOnce(DisconnectReason) + Send>;
 
 /// The context of a client's handlers: they have no player, the events wait on the one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Here(Arc<Held>);
+pub(crate) struct Here {
+    held: Arc<Held>,
+    successor: Arc<Successor>,
+}
 
 impl Context for Here {
     fn held(&self) -> &Arc<Held> {
-        &self.0
+        &self.held
+    }
+
+    fn next_identity(&self, pin: [u8; 32], after: Duration) {
+        self.successor.announced(Pin::from_bytes(pin), after);
     }
 }
 
@@ -98,9 +113,9 @@ pub struct LocalPlayer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinTimes {
-    /// Finding the address; next to nothing if it was given as a number.
+    /// Until an address was found and its turn had come; next to nothing for one that is given as a number.
     pub resolve: Duration,
-    /// The handshake of QUIC and TLS with the address that answered first.
+    /// The handshake of QUIC and TLS with the address that proved to be the server.
     pub handshake: Duration,
     /// From the hello to the server's answer, authentication included.
     pub welcome: Duration,
@@ -110,6 +125,41 @@ impl Client {
     /// Starts to describe a connection to `address`, such as `"192.168.1.7:4433"`, trusting the server by `trust`.
     pub fn builder(address: impl Into<String>, trust: Trust) -> ClientBuilder {
         ClientBuilder::new(address.into(), trust)
+    }
+
+    /// Starts to describe a connection by a join link, a text or a [`JoinLink`], which says where the server is and who it is.
+    ///
+    /// All addresses of the link are tried: the first at which the server proves its identity is used, and whoever else answers
+    /// is left alone. The token of the link is sent after that proof, and not before. A damaged link is reported by
+    /// [`connect`](ClientBuilder::connect).
+    ///
+    /// ```no_run
+    /// # use farfire::{Client, tls::{KnownServers, Via}};
+    /// # async fn f(link: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::join(link).name("Ada").connect().await?;
+    /// println!("joined as {}", client.local_player().name);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join<L>(link: L) -> ClientBuilder
+    where
+        L: TryInto<JoinLink>,
+        LinkError: From<L::Error>,
+    {
+        ClientBuilder::by_link(link.try_into().map_err(LinkError::from))
+    }
+
+    /// The pin of the server, if it was believed by one; as with [`ClientBuilder::remember`].
+    pub fn server_pin(&self) -> Option<Pin> {
+        self.inner.pin
+    }
+
+    /// Runs `hook` when the server announces the identity that it will have later, and at once if it has done so.
+    ///
+    /// A client with known servers keeps it with the server by itself. A client with a list of pins is to
+    /// add this one. The hook runs on the network thread and must not block.
+    pub fn on_next_identity(&self, hook: impl Fn(NextIdentity) + Send + Sync + 'static) {
+        self.inner.successor.on_announced(Arc::new(hook));
     }
 
     fn new(inner: Arc<ClientInner>) -> Self {
@@ -308,6 +358,7 @@ impl ClientInner {
             }
         }
         self.wiring.changed.notify_waiters();
+        self.successor.close();
         self.wiring.registry.close();
     }
 }

@@ -128,12 +128,18 @@ fn controls() -> Vec<Vec<u8>> {
         text: "be nice".into(),
     };
     let (ping, pong) = (Control::Ping { nonce: 1 << 20 }, Control::Pong { nonce: 7 });
+    let next_identity = Control::NextIdentity {
+        pin: [0x5a; 32],
+        after: 30 * 24 * 3600,
+    };
     let encode = |control: Control| {
         let mut out = Vec::new();
         control.encode(&mut out);
         out
     };
-    [announce, goodbye, ping, pong].map(encode).into()
+    [announce, goodbye, ping, pong, next_identity]
+        .map(encode)
+        .into()
 }
 
 fn datagrams() -> Vec<Vec<u8>> {

@@ -351,7 +351,9 @@ impl<C: HandlerContext> Inbound<C> {
 
     fn control(&mut self, control: Control, notices: &mut Vec<Notice>) -> Result<(), Violation> {
         match control {
-            Control::Announce(_) if self.wiring.side == Side::Server => {
+            Control::Announce(_) | Control::NextIdentity { .. }
+                if self.wiring.side == Side::Server =>
+            {
                 return Err(Violation::UnexpectedControl);
             }
             Control::Announce(announcement) => {
@@ -371,6 +373,13 @@ impl<C: HandlerContext> Inbound<C> {
                 if !self.link.pong(nonce) {
                     // Nobody asked for it: it costs what a ping costs.
                     self.session.may_ping(clock::now())?;
+                }
+            }
+            Control::NextIdentity { pin, after } => {
+                // It costs what a ping costs, as the client may write it down.
+                if self.session.may_ping(clock::now())? {
+                    let after = Duration::from_secs(after.into());
+                    self.context.next_identity(pin, after);
                 }
             }
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),

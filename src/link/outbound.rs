@@ -305,6 +305,18 @@ impl Lane {
     }
 }
 
+impl Link {
+    /// Sends a control message of the runtime's own, without waiting for a tick.
+    pub(crate) fn tell(self: &Arc<Self>, control: &Control) {
+        {
+            let mut state = self.lock();
+            state.outbox.push_control(control);
+            state.due = true;
+        }
+        self.wake();
+    }
+}
+
 /// Sends one unordered event on a stream of its own.
 pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
     let len = bytes.len();

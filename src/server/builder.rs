@@ -22,13 +22,14 @@ use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
     echo::Echo,
     handler::Outcome,
+    lan::JoinTokens,
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::{self, Network, program_runtime},
     player::Player,
     registry::{Change, DeclareError, Registry},
     remote::Remote,
     session::{Side, budget::Offence},
-    tls::{self, Identity},
+    tls::{self, Certificates, Identity},
     wire,
 };
 
@@ -36,6 +37,8 @@ use crate::{
 #[must_use = "a server runs after `start`"]
 pub struct ServerBuilder {
     address: String,
+    /// The address is a playtest's, and if its port is taken, this many after it will do.
+    ports: u16,
     identity: Identity,
     limits: Limits,
     timeouts: Timeouts,
@@ -46,6 +49,7 @@ pub struct ServerBuilder {
     settings: BTreeMap<String, String>,
     echo: bool,
     authenticate: Option<Authenticate>,
+    tokens: Option<JoinTokens>,
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
     violation: Vec<ViolationHook>,
@@ -55,6 +59,7 @@ impl ServerBuilder {
     pub(super) fn new(address: String, identity: Identity) -> Self {
         Self {
             address,
+            ports: 0,
             identity,
             limits: Limits::default(),
             timeouts: Timeouts::server(),
@@ -65,6 +70,7 @@ impl ServerBuilder {
             settings: BTreeMap::new(),
             echo: true,
             authenticate: None,
+            tokens: None,
             added: Vec::new(),
             removing: Vec::new(),
             violation: Vec::new(),
@@ -182,6 +188,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets in only those who bring the current one of `tokens`, as a join link does for them (default everyone).
+    ///
+    /// It is asked before [`authenticate`](Self::authenticate), which may refuse for further reasons.
+    pub fn join_tokens(mut self, tokens: impl Into<JoinTokens>) -> Self {
+        self.tokens = Some(tokens.into());
+        self
+    }
+
     /// Runs `hook` when a client does something that no honest client does for long: at the first
     /// [`Offence`] of each kind and remote, the second, the fourth, and so on, with the number so far.
     ///
@@ -211,6 +225,13 @@ impl ServerBuilder {
         self
     }
 
+    /// For a playtest: its own address, and how many ports after it will do.
+    pub(super) fn on_any_of(mut self, address: SocketAddr, ports: u16) -> Self {
+        self.address = address.to_string();
+        self.ports = ports;
+        self
+    }
+
     /// Opens the socket and starts to take players.
     ///
     /// It does not wait for anything, and can be called with and without a runtime. Asynchronous
@@ -230,15 +251,14 @@ impl ServerBuilder {
         };
         let program = program_runtime().map_err(StartError::Threads)?;
 
-        let crypto = tls::server_config(&self.identity, &[wire::ALPN]).map_err(|error| {
+        let certificates = Certificates::new(&self.identity);
+        let crypto = tls::server_config(&certificates, &[wire::ALPN]).map_err(|error| {
             StartError::Identity {
                 detail: error.to_string(),
             }
         })?;
         let config = network::server_config(crypto, &self.limits, &self.timeouts);
-        let endpoint = network
-            .server_endpoint(address, config)
-            .map_err(|source| StartError::Bind { address, source })?;
+        let endpoint = listen(&network, address, self.ports, &config)?;
         let address = endpoint
             .local_addr()
             .map_err(|source| StartError::Bind { address, source })?;
@@ -263,10 +283,12 @@ impl ServerBuilder {
             tasks: Mutex::default(),
             endpoint,
             address,
-            pin: self.identity.pin(),
+            certificates,
+            next: Mutex::new(self.identity.next()),
             settings: self.settings.into_iter().collect(),
             echo: Echo::new(self.echo),
             authenticate: self.authenticate,
+            tokens: self.tokens,
             hooks: Mutex::new(super::Hooks {
                 added: self.added,
                 removing: self.removing,
@@ -314,6 +336,34 @@ fn watch(registry: &Arc<Registry<Player>>, hubs: &[Arc<Hub>], changed: &Arc<Noti
         }
         hubs.iter().for_each(|hub| hub.wake_all());
     });
+}
+
+/// Listens on `address`, or on one of so many `ports` after it.
+fn listen(
+    network: &Network,
+    address: SocketAddr,
+    ports: u16,
+    config: &quinn::ServerConfig,
+) -> Result<quinn::Endpoint, StartError> {
+    let mut at = address;
+    loop {
+        match network.server_endpoint(at, config.clone()) {
+            Err(source)
+                if source.kind() == io::ErrorKind::AddrInUse
+                    && at.port() - address.port() < ports
+                    && at.port() < u16::MAX =>
+            {
+                at.set_port(at.port() + 1);
+            }
+            Err(source) => {
+                return Err(StartError::Bind {
+                    address: at,
+                    source,
+                });
+            }
+            Ok(endpoint) => return Ok(endpoint),
+        }
+    }
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, StartError> {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{ServerInner, accept::Places};
 use crate::{
     handler::{guarded, incident_of, sealed::Resolved},
+    lan::TokenVerdict,
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
     network,
     player::{self, Player},
@@ -104,8 +105,10 @@ impl std::fmt::Debug for Admission {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The token is missing, wrong or expired.
+    /// The token is missing or wrong.
     BadToken,
+    /// The token was good once.
+    ExpiredToken,
     /// The player may not play here, for this reason.
     Banned {
         /// A text for the player, cut to 256 bytes.
@@ -157,6 +160,7 @@ impl From<Refusal> for No {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::BadToken => Self::because(CloseCode::BAD_TOKEN),
+            Refusal::ExpiredToken => Self::because(CloseCode::EXPIRED_TOKEN),
             Refusal::Banned { reason } => Self {
                 code: CloseCode::BANNED,
                 detail: reason,
@@ -260,6 +264,15 @@ async fn admit(
     connection: &Connection,
     hello: &Hello,
 ) -> Result<Admission, No> {
+    match server
+        .tokens
+        .as_ref()
+        .map(|tokens| tokens.judge(&hello.token))
+    {
+        None | Some(TokenVerdict::Good) => {}
+        Some(TokenVerdict::Expired) => return Err(Refusal::ExpiredToken.into()),
+        Some(TokenVerdict::Wrong) => return Err(Refusal::BadToken.into()),
+    }
     let mut admission = match &server.authenticate {
         None => Admission::new(),
         Some(authenticate) => {
@@ -381,6 +394,10 @@ async fn play(
     }
     // Remotes may have been added since the welcome was written, by the hooks for one.
     link.activate(|from| wiring.registry.announcements(from));
+    // Among the players by now, it is also told of what is announced from here on.
+    if let Some(next) = server.next_identity() {
+        link.tell(&next);
+    }
     // Last, so that a client that has joined takes part in everything.
     match timeout_at(deadline, send.write_all(&welcome)).await {
         Ok(Ok(())) => _ = send.finish(),

@@ -5,6 +5,7 @@ mod builder;
 mod events;
 mod functions;
 pub(crate) mod join;
+mod playtest;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +16,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::Notify, task::AbortHandle};
@@ -24,19 +25,21 @@ use self::join::Authenticate;
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,
+    playtest::{PlaytestBuilder, PlaytestError, PlaytestServer},
 };
 use crate::{
     echo::Echo,
     handler::{Outcome, guarded, sealed::Resolved},
     invocation::{block_on, may_not_block},
+    lan::JoinTokens,
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::Network,
     player::{Player, PlayerId},
     registry::DeclareError,
     remote::Remote,
     session::budget::Offence,
-    tls::{Identity, Pin},
-    wire::code::CloseCode,
+    tls::{Certificates, Identity, NextIdentity, Pin},
+    wire::{code::CloseCode, control::Control},
 };
 
 /// A running server.
@@ -88,10 +91,13 @@ pub(crate) struct ServerInner {
     tasks: Mutex<Vec<AbortHandle>>,
     endpoint: quinn::Endpoint,
     address: SocketAddr,
-    pin: Pin,
+    certificates: Arc<Certificates>,
+    /// The identity that was announced.
+    next: Mutex<Option<NextIdentity>>,
     settings: Vec<(String, String)>,
     echo: Echo,
     authenticate: Option<Authenticate>,
+    tokens: Option<JoinTokens>,
     hooks: Mutex<Hooks>,
     players: Mutex<BTreeMap<u64, Player>>,
     /// Notified when a player has left.
@@ -132,6 +138,42 @@ impl Server {
         ServerBuilder::new(address.into(), identity)
     }
 
+    /// Starts to describe a playtest server called `name`: its identity is made if it is missing, it listens on port 4433
+    /// or the next free one, and its [link](PlaytestServer::link) is all that players need.
+    pub fn playtest(name: impl Into<String>) -> PlaytestBuilder {
+        PlaytestBuilder::new(name.into())
+    }
+
+    /// The identity that is announced for later, if there is one.
+    pub fn next_identity(&self) -> Option<NextIdentity> {
+        *self.inner.next()
+    }
+
+    /// Proves itself with `identity` from the next handshake on, and announces the one that follows it, if there is one, to
+    /// every player and to those who join.
+    ///
+    /// Players who are in stay. For a renewed certificate, or when the time of a prepared identity has come: see
+    /// [`Identity::prepare_next`].
+    pub fn set_identity(&self, identity: &Identity) {
+        self.inner.certificates.set(identity);
+        let next = identity.next();
+        let before = std::mem::replace(&mut *self.inner.next(), next);
+        let announcement = self.inner.next_identity().or_else(|| {
+            // One that will not come after all is withdrawn, and one that has come needs no word.
+            let gone = before.filter(|before| before.pin != identity.pin());
+            gone.map(|_| Control::NextIdentity {
+                pin: *identity.pin().as_bytes(),
+                after: 0,
+            })
+        });
+        let Some(announcement) = announcement else {
+            return;
+        };
+        for player in self.players() {
+            player.link().tell(&announcement);
+        }
+    }
+
     fn new(inner: Arc<ServerInner>) -> Self {
         let alive = Arc::new(StopOnDrop(inner.clone()));
         Self {
@@ -155,7 +197,7 @@ impl Server {
 
     /// The pin of its identity, which clients trust it by.
     pub fn pin(&self) -> Pin {
-        self.inner.pin
+        self.inner.certificates.pin()
     }
 
     /// Declares a remote now, and tells the clients that are connected (R4).
@@ -299,6 +341,20 @@ impl ServerInner {
         for hook in hooks {
             let _ = guarded(|| hook(player.clone(), offence, count));
         }
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<NextIdentity>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What players are told of the identity that follows.
+    fn next_identity(&self) -> Option<Control> {
+        let next = (*self.next())?;
+        let after = next.from.duration_since(SystemTime::now());
+        Some(Control::NextIdentity {
+            pin: *next.pin.as_bytes(),
+            after: u32::try_from(after.unwrap_or_default().as_secs()).unwrap_or(u32::MAX),
+        })
     }
 
     fn players(&self) -> MutexGuard<'_, BTreeMap<u64, Player>> {

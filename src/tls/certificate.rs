@@ -91,6 +91,15 @@ pub(super) fn needs_renewal(chain: &[CertificateDer<'_>], now: i64) -> bool {
     read(certificate).is_some_and(|facts| facts.ours && facts.validity.needs_renewal(now))
 }
 
+/// When a certificate from [`issue`] was issued, in seconds since 1970.
+pub(super) fn issued_at(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let [certificate] = chain else {
+        return None;
+    };
+    let facts = read(certificate).filter(|facts| facts.ours)?;
+    Some(facts.validity.not_before.saturating_add(CLOCK_SKEW_SECONDS))
+}
+
 fn machine_names() -> Vec<SanType> {
     let mut names = vec![
         SanType::DnsName(Ia5String::try_from("localhost").expect("it is ASCII")),

@@ -26,6 +26,7 @@ use super::{Pin, provider};
 pub struct Identity {
     certified_key: Arc<CertifiedKey>,
     pin: Pin,
+    next: Option<NextIdentity>,
 }
 
 impl Identity {
@@ -124,12 +125,49 @@ impl Identity {
             Ok(()) => Ok(Self {
                 certified_key: Arc::new(certified_key),
                 pin,
+                next: None,
             }),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 Err(PemError::Mismatch)
             }
             Err(_) => Err(PemError::Certificate),
         }
+    }
+
+    /// Prepares the identity that is to follow the one in the folder `dir`, unless it is there.
+    ///
+    /// It is kept in `next.key` and `next.crt`. A server with the present identity then [announces](crate::Server::set_identity)
+    /// it to its players, whose known servers keep it, and who do not notice when it takes the place of the present one:
+    /// when [`Identity::load_or_create`] is called 30 days later or more, or by [`Identity::rotate`]. A server that runs
+    /// hears of it when it loads the folder again; a playtest server does so by itself. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load_or_create`], for the files of both identities.
+    pub fn prepare_next(dir: impl AsRef<Path>) -> Result<NextIdentity, IdentityError> {
+        Folder::new(dir.as_ref()).prepare_next(certificate::now())
+    }
+
+    /// Puts the next identity of the folder `dir` in the place of the present one now, and loads it.
+    ///
+    /// The key of the one before is gone afterwards. Players who have not heard of the next one, and those who join by an older
+    /// link, find a server that they do not know. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::NoNext`] if none was prepared; else as [`Identity::load_or_create`].
+    pub fn rotate(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        Folder::new(dir.as_ref()).rotate(certificate::now())
+    }
+
+    /// The identity that will follow this one, if it was loaded from a folder in which one is prepared.
+    pub fn next(&self) -> Option<NextIdentity> {
+        self.next
+    }
+
+    pub(super) fn followed_by(mut self, next: Option<NextIdentity>) -> Self {
+        self.next = next;
+        self
     }
 
     /// Returns what clients remember this server by.
@@ -140,6 +178,16 @@ impl Identity {
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified_key)
     }
+}
+
+/// The identity that a server will have later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NextIdentity {
+    /// Its pin.
+    pub pin: Pin,
+    /// When it takes the place of the present one, at the earliest.
+    pub from: std::time::SystemTime,
 }
 
 impl fmt::Debug for Identity {
@@ -175,7 +223,7 @@ pub enum IdentityError {
     },
     /// A file cannot be understood.
     #[error(
-        "{path} is damaged: restore it, or delete server.key and server.crt beside it to make a \
+        "{path} is damaged: restore it, or delete it and its twin (.key, .crt) to make a \
          new identity, whose new pin every player must then be given",
         path = path.display()
     )]
@@ -210,6 +258,12 @@ pub enum IdentityError {
         key: PathBuf,
         /// The certificate file.
         certificate: PathBuf,
+    },
+    /// No next identity was prepared.
+    #[error("{} holds no next identity: prepare one first, and let players hear of it", dir.display())]
+    NoNext {
+        /// The folder.
+        dir: PathBuf,
     },
     /// The system would not let a file be read or written.
     #[error(

@@ -15,16 +15,24 @@
 //! - The server proves that it holds the private key of the certificate it shows. Nothing here
 //!   turns that off.
 
+pub(crate) mod base32;
 mod certificate;
+mod code;
 mod folder;
 mod identity;
+mod known;
 mod pin;
+mod resolver;
+mod staged;
 mod trust;
 
-pub use identity::{Identity, IdentityError, PemError};
+pub use code::{Code, CodeError};
+pub use identity::{Identity, IdentityError, NextIdentity, PemError};
+pub use known::{Known, KnownServer, KnownServers, KnownServersError, Via};
 pub use pin::{Pin, PinError};
 pub use trust::{CertificateFault, Trust, TrustError};
 
+pub(crate) use resolver::Certificates;
 pub(crate) use trust::Verdict;
 
 use std::sync::{Arc, LazyLock};
@@ -34,23 +42,19 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite, kx_group};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 
-/// Builds the server side: shows `identity` to everyone and speaks one of `alpn`, the first being
+/// Builds the server side: shows one of `certificates` to everyone and speaks one of `alpn`, the first being
 /// preferred.
 ///
 /// # Errors
 ///
 /// [`ConfigError::NoProtocol`] when `alpn` is empty. The others would be a defect of this module.
 pub(crate) fn server_config(
-    identity: &Identity,
+    certificates: &Arc<Certificates>,
     alpn: &[&[u8]],
 ) -> Result<QuicServerConfig, ConfigError> {
-    server_config_with(
-        Arc::new(SingleCertAndKey::from(identity.certified_key())),
-        alpn,
-    )
+    server_config_with(certificates.clone(), alpn)
 }
 
 fn server_config_with(
@@ -120,6 +124,11 @@ fn provider() -> Arc<CryptoProvider> {
         })
     });
     Arc::clone(&PROVIDER)
+}
+
+/// Fills `bytes` with random ones, and says whether the system had any.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> bool {
+    provider().secure_random.fill(bytes).is_ok()
 }
 
 /// Why a TLS configuration could not be built.

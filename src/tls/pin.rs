@@ -9,6 +9,8 @@ use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 
+use super::base32;
+
 /// The SHA-256 of a server's public key, which is what a client remembers and checks.
 ///
 /// It covers the `SubjectPublicKeyInfo` of the certificate, so it stays the same when the
@@ -58,18 +60,7 @@ impl Pin {
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(TEXT_LEN);
-        let (mut bits, mut held) = (0u16, 0);
-        for byte in self.0 {
-            bits = bits << 8 | u16::from(byte);
-            held += 8;
-            while held >= 5 {
-                held -= 5;
-                text.push(symbol(bits >> held));
-            }
-        }
-        text.push(symbol(bits << (5 - held)));
-        f.pad(&text)
+        f.pad(&base32::encode(&self.0))
     }
 }
 
@@ -83,68 +74,22 @@ impl FromStr for Pin {
     type Err = PinError;
 
     fn from_str(text: &str) -> Result<Self, PinError> {
-        let mut bytes = [0; 32];
-        let (mut bits, mut held) = (0u16, 0);
-        let (mut found, mut filled) = (0, 0);
-        let mut last = '0';
-        for (index, character) in text.chars().enumerate() {
-            if character == '-' {
-                continue;
-            }
-            let Some(value) = value(character) else {
-                return Err(PinError::Character {
-                    character,
-                    position: index + 1,
-                });
-            };
-            found += 1;
-            last = character;
-            bits = bits << 5 | value;
-            held += 5;
-            if held >= 8 {
-                held -= 8;
-                // Characters past the end are only counted, so that the error can say how many
-                // there are.
-                if let Some(byte) = bytes.get_mut(filled) {
-                    *byte = (bits >> held) as u8;
-                    filled += 1;
-                }
-            }
-        }
-        if found != TEXT_LEN {
-            return Err(PinError::Length { found });
-        }
-        if bits & UNUSED_BITS != 0 {
-            return Err(PinError::LastCharacter { character: last });
-        }
-        Ok(Self(bytes))
+        base32::decode(text).map(Self).map_err(|error| match error {
+            base32::Error::Length { found } => PinError::Length { found },
+            base32::Error::Character {
+                character,
+                position,
+            } => PinError::Character {
+                character,
+                position,
+            },
+            base32::Error::LastCharacter { character } => PinError::LastCharacter { character },
+        })
     }
 }
 
-fn symbol(bits: u16) -> char {
-    char::from(ALPHABET[usize::from(bits & 0x1f)])
-}
-
-fn value(character: char) -> Option<u16> {
-    let canonical = match character.to_ascii_uppercase() {
-        'O' => '0',
-        'I' | 'L' => '1',
-        other => other,
-    };
-    let index = ALPHABET
-        .iter()
-        .position(|&symbol| char::from(symbol) == canonical)?;
-    Some(index as u16)
-}
-
-/// Crockford's: no `I`, `L` and `O`, which look like digits, and no `U`.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
 /// 256 bits in characters of 5 bits each, rounded up.
 const TEXT_LEN: usize = 52;
-
-/// The bits of the last character that carry nothing: 52 x 5 - 256.
-const UNUSED_BITS: u16 = 0b1111;
 
 /// Why a text is not a [`Pin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use quinn::{ConnectionError, Endpoint};
 use rcgen::KeyPair;
 use rustls::server::ClientHello;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::certificate::{self, Validity};
 use super::*;
@@ -33,6 +33,10 @@ impl ResolvesServerCert for Impostor {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
     }
+}
+
+fn server_config(identity: &Identity, alpn: &[&[u8]]) -> Result<QuicServerConfig, ConfigError> {
+    super::server_config(&Certificates::new(identity), alpn)
 }
 
 /// A server and the PEM text of its certificate.

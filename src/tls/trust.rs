@@ -16,7 +16,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::{Pin, provider};
+use super::{KnownServers, Pin, provider};
 
 /// Which servers a client believes to be who they say they are.
 ///
@@ -28,6 +28,8 @@ pub struct Trust(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Pinned(Arc<[Pin]>),
+    /// To be made into pins before each handshake.
+    Known(KnownServers),
     Authorities(Arc<WebPkiServerVerifier>),
 }
 
@@ -74,6 +76,15 @@ impl Trust {
         Ok(Self::authorities(roots))
     }
 
+    /// Believes the servers that a player has joined or accepted before.
+    ///
+    /// Any other is refused, with [`ConnectError::UntrustedServer`](crate::ConnectError::UntrustedServer), which says what is
+    /// known of it. Nothing asks or waits during the handshake: the program decides, may
+    /// [accept](KnownServers::accept) the server, and connects again. As with pins, names and dates of certificates are ignored.
+    pub fn known_servers(known: KnownServers) -> Self {
+        Self(Kind::Known(known))
+    }
+
     fn authorities(roots: RootCertStore) -> Self {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
@@ -85,7 +96,15 @@ impl Trust {
     pub(crate) fn pins(&self) -> &[Pin] {
         match &self.0 {
             Kind::Pinned(pins) => pins,
-            Kind::Authorities(_) => &[],
+            Kind::Known(_) | Kind::Authorities(_) => &[],
+        }
+    }
+
+    /// The servers that are asked before and after a handshake, if it is they who decide.
+    pub(crate) fn known(&self) -> Option<&KnownServers> {
+        match &self.0 {
+            Kind::Known(known) => Some(known),
+            Kind::Pinned(_) | Kind::Authorities(_) => None,
         }
     }
 
@@ -101,14 +120,25 @@ impl Trust {
 
 /// Why the server was refused, for whoever reads the error of a failed connect, which does not say.
 ///
-/// Clones share one slot. It is empty until a server is refused, and keeps the first refusal.
+/// Clones share it. It is empty until a server is refused, and keeps the first refusal.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdict(Arc<OnceLock<Refusal>>);
+pub(crate) struct Verdict(Arc<Outcome>);
+
+#[derive(Debug, Default)]
+struct Outcome {
+    refusal: OnceLock<Refusal>,
+    believed: OnceLock<Pin>,
+}
 
 impl Verdict {
+    /// The pin of the server, if it is believed by its pin; proven when the handshake is over, not before.
+    pub(crate) fn believed(&self) -> Option<Pin> {
+        self.0.believed.get().copied()
+    }
+
     /// The pin of a server that was refused because its pin is not among those that are believed.
     pub(crate) fn received(&self) -> Option<Pin> {
-        match self.0.get()? {
+        match self.0.refusal.get()? {
             Refusal::Pin(received) => Some(*received),
             Refusal::Certificate(_) => None,
         }
@@ -117,7 +147,7 @@ impl Verdict {
     /// What was wrong with the certificate, or with the proof that it is the server's, if it was
     /// not the pin.
     pub(crate) fn fault(&self) -> Option<CertificateFault> {
-        match self.0.get()? {
+        match self.0.refusal.get()? {
             Refusal::Pin(_) => None,
             Refusal::Certificate(fault) => Some(*fault),
         }
@@ -125,7 +155,7 @@ impl Verdict {
 
     fn refuse(&self, refusal: Refusal) {
         // Only the first counts: nothing follows it in the same handshake.
-        let _ = self.0.set(refusal);
+        let _ = self.0.refusal.set(refusal);
     }
 }
 
@@ -157,12 +187,15 @@ impl ServerCertVerifier for Verifier {
         let checked = match &self.kind {
             Kind::Pinned(pins) => Pin::of(certificate).and_then(|received| {
                 if pins.contains(&received) {
+                    let _ = self.verdict.0.believed.set(received);
                     return Ok(ServerCertVerified::assertion());
                 }
                 // Before the general fault below: the first refusal counts.
                 self.verdict.refuse(Refusal::Pin(received));
                 Err(CertificateError::ApplicationVerificationFailure.into())
             }),
+            // Nobody asked them whom they know.
+            Kind::Known(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
             Kind::Authorities(authorities) => {
                 authorities.verify_server_cert(certificate, intermediates, name, ocsp_response, now)
             }

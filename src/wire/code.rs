@@ -87,6 +87,7 @@ codes! {
         0x107 PROTOCOL_VERSION "the two sides speak different versions of the protocol"
         0x108 REFUSED "the server refused the player for a reason of its own"
         0x109 JOIN_TIMEOUT "joining took too long"
+        0x10a EXPIRED_TOKEN "the token has expired"
         0x110 PROTOCOL_VIOLATION "the other side did what the protocol forbids"
         0x111 MALFORMED "the other side sent bytes that mean nothing"
         0x112 TOO_LARGE "the other side sent more than a limit allows"
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn golden_numbers() {
-        assert_eq!(CloseCode::ALL.len(), 18);
+        assert_eq!(CloseCode::ALL.len(), 19);
         assert_eq!(CloseCode::KICKED.as_u32(), 0x102);
         assert_eq!(CloseCode::TOO_MANY_ATTEMPTS.as_u32(), 0x116);
         assert_eq!(CallCode::ALL.len(), 20);

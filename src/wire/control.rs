@@ -28,6 +28,12 @@ pub(crate) enum Control {
     Ping { nonce: u64 },
     /// The answer to a ping.
     Pong { nonce: u64 },
+    /// The server will have another identity; from the server only.
+    NextIdentity {
+        pin: [u8; 32],
+        /// In seconds, at the earliest.
+        after: u32,
+    },
 }
 
 impl Control {
@@ -45,6 +51,10 @@ impl Control {
             },
             TAG_PONG => Self::Pong {
                 nonce: reader.u64()?,
+            },
+            TAG_NEXT_IDENTITY => Self::NextIdentity {
+                pin: reader.array()?,
+                after: reader.u32()?,
             },
             _ => return Err(Malformed("a control message of no known kind")),
         };
@@ -72,6 +82,11 @@ impl Control {
                 out.put_u8(TAG_PONG);
                 varint::put(out, *nonce);
             }
+            Self::NextIdentity { pin, after } => {
+                out.put_u8(TAG_NEXT_IDENTITY);
+                out.put_slice(pin);
+                varint::put(out, u64::from(*after));
+            }
         }
     }
 }
@@ -80,6 +95,7 @@ const TAG_ANNOUNCE: u8 = 1;
 const TAG_GOODBYE: u8 = 2;
 const TAG_PING: u8 = 3;
 const TAG_PONG: u8 = 4;
+const TAG_NEXT_IDENTITY: u8 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +135,13 @@ mod tests {
             ),
             (Control::Ping { nonce: 300 }, &[3, 0xac, 0x02]),
             (Control::Pong { nonce: 0 }, &[4, 0]),
+            (
+                Control::NextIdentity {
+                    pin: [0xab; 32],
+                    after: 300,
+                },
+                &[&[5][..], &[0xab; 32], &[0xac, 0x02]].concat(),
+            ),
         ] {
             assert_eq!(encode(&control), bytes);
             assert_eq!(Control::decode(bytes), Ok(control));
@@ -130,7 +153,9 @@ mod tests {
         for bytes in [
             &[][..],
             &[0, 0],
+            &[6, 0],
             &[5, 0],
+            &[5; 33],
             &[255],
             &[3, 1, 0],
             &[2, 0, 2, 0xff, 0xff],
@@ -180,6 +205,7 @@ mod tests {
             }),
             any::<u64>().prop_map(|nonce| Control::Ping { nonce }),
             any::<u64>().prop_map(|nonce| Control::Pong { nonce }),
+            any::<([u8; 32], u32)>().prop_map(|(pin, after)| Control::NextIdentity { pin, after }),
         ]
     }
 
@@ -194,7 +220,7 @@ mod tests {
         }
 
         #[test]
-        fn random_bytes(tag in 0..6u8, bytes: Vec<u8>) {
+        fn random_bytes(tag in 0..7u8, bytes: Vec<u8>) {
             let bytes = [&[tag], &bytes[..]].concat();
             if let Ok(control) = Control::decode(&bytes) {
                 prop_assert_eq!(encode(&control), bytes);

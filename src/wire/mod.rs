@@ -175,6 +175,12 @@
 //! | `Goodbye` | 2 | code `varint32`, text `text` of at most 256 bytes | either: its last frame (section 11) |
 //! | `Ping` | 3 | nonce `varint` | either |
 //! | `Pong` | 4 | nonce `varint` | the receiver of a `Ping`, once for each |
+//! | `NextIdentity` | 5 | pin, 32 bytes as they are, without a length; after `varint32` | server, at any time |
+//!
+//! `NextIdentity` announces the identity that the server will have: the SHA-256 of the `SubjectPublicKeyInfo` of its next
+//! certificate, and in how many seconds that one takes the place of the present one, at the earliest. A client that
+//! recognizes servers by such hashes should then accept both. A later announcement replaces an earlier one; one with the
+//! hash of the present key withdraws it.
 //!
 //! # 7. Unordered events
 //!
@@ -299,7 +305,7 @@
 //! | anything but `Hello` sent before `Welcome`, a second lane of one name, more than 16 lanes | `PROTOCOL_VIOLATION` |
 //! | a reset lane, or a hello stream reset before it has ended | `PROTOCOL_VIOLATION` |
 //! | a frame after `Goodbye`, an end of the default lane without it | `PROTOCOL_VIOLATION` |
-//! | a control message on another lane, `Announce` from a client, a `Pong` without a `Ping` | `PROTOCOL_VIOLATION` |
+//! | a control message on another lane, `Announce` or `NextIdentity` from a client, a `Pong` without a `Ping` | `PROTOCOL_VIOLATION` |
 //! | `Announce` of an id or a name that is taken, or a name twice in one list | `PROTOCOL_VIOLATION` |
 //! | an event with an id that no remote has (from a client), or of a remote of another kind | `PROTOCOL_VIOLATION` |
 //! | a barrier that is too far ahead | `PROTOCOL_VIOLATION` |
@@ -327,6 +333,7 @@
 //! | 0x107 | PROTOCOL_VERSION | the two sides speak different versions of the protocol |
 //! | 0x108 | REFUSED | the server refused the player for a reason of its own |
 //! | 0x109 | JOIN_TIMEOUT | joining took too long |
+//! | 0x10a | EXPIRED_TOKEN | the token has expired |
 //! | 0x110 | PROTOCOL_VIOLATION | the other side did what the protocol forbids |
 //! | 0x111 | MALFORMED | the other side sent bytes that mean nothing |
 //! | 0x112 | TOO_LARGE | the other side sent more than a limit allows |

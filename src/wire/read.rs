@@ -35,6 +35,13 @@ impl<'a> Reader<'a> {
         varint::take_u32(&mut self.rest)
     }
 
+    /// Takes `N` bytes as they are.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (&array, rest) = self.rest.split_first_chunk().ok_or(ENDS_EARLY)?;
+        self.rest = rest;
+        Ok(array)
+    }
+
     /// Takes `varint(len)` and that many bytes, of which there may be at most `limit`.
     pub(crate) fn bytes(&mut self, limit: usize) -> Result<&'a [u8], Malformed> {
         let claimed = usize::try_from(self.u64()?).map_err(|_| ENDS_EARLY)?;

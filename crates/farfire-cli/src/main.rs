@@ -4,20 +4,33 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cert;
+mod console;
+mod date;
+mod discover;
+mod doctor;
 mod exit;
+mod folder;
+mod host;
+mod join;
 mod json;
 mod paint;
 mod playtest;
+mod qr;
+mod shell;
 mod signal;
+mod trouble;
+mod trust;
+mod world;
 
 use std::{
     io::{self, Write},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-use crate::exit::complain;
+use crate::exit::{complain, conclude};
 
 /// QUIC networking for multiplayer games: remote events and remote functions.
 #[derive(Parser)]
@@ -29,12 +42,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Host a game on the local network: prints a link, and a code to type and to scan.
+    Host(host::Options),
+    /// Join a game by its link, its code or its address.
+    Join(join::Options),
+    /// List the servers that announce themselves on this network.
+    Discover(discover::Options),
+    /// Look for what may keep people from playing on this machine.
+    Doctor(doctor::Options),
+    /// Show or replace the identity of a host.
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// List, accept or forget the servers that were joined before.
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Play every kind of remote between real processes, and check what each of them prints.
     Playtest(playtest::Options),
     /// Measure latency under load: open loop, against quinn, UDP and TCP if wanted.
     Bench(bench::Options),
     #[command(name = bench::SERVER, hide = true)]
     BenchServer,
+    /// Print the completions for a shell.
+    Completions(shell::Options),
+    /// Print a manual page.
+    Man(shell::ManOptions),
     #[command(name = playtest::SERVER, hide = true)]
     PlaytestServer,
     #[command(name = playtest::CLIENT, hide = true)]
@@ -44,6 +75,14 @@ enum Command {
 impl Command {
     async fn run(self) -> ExitCode {
         match self {
+            Self::Host(options) => conclude(host::run(options).await),
+            Self::Join(options) => conclude(join::run(options).await),
+            Self::Discover(options) => conclude(discover::run(options).await),
+            Self::Doctor(options) => conclude(doctor::run(options).await),
+            Self::Cert(command) => conclude(cert::run(command)),
+            Self::Trust(command) => conclude(trust::run(command)),
+            Self::Completions(options) => conclude(shell::completions(Cli::command(), &options)),
+            Self::Man(options) => conclude(shell::man(Cli::command(), &options)),
             Self::Playtest(options) => playtest::run(options).await,
             Self::Bench(options) => bench::run(options).await,
             Self::BenchServer => bench::be_the_server(),
@@ -100,6 +139,9 @@ fn teach(error: &clap::Error) -> ExitCode {
 
 const AFTER_HELP: &str = exit::help!(
     "\
-Example:
+Examples:
+  farfire host                     opens a game for friends in the same network
+  farfire join LINK                joins it, with the link that the host shows
+  farfire doctor                   looks for what may be in the way
   farfire playtest --players 4     a server and four players, each a process of its own"
 );

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of what has to be ended.
 
+use crate::exit::Complaint;
+
 /// A request to end.
 pub(crate) struct Signal {
     pub(crate) text: &'static str,
@@ -9,7 +11,15 @@ pub(crate) struct Signal {
     pub(crate) code: u8,
 }
 
-const INTERRUPTED: Signal = Signal {
+impl Signal {
+    /// As the end of a command, of which `help` says what it means.
+    pub(crate) fn complaint(self, help: &str) -> Complaint {
+        Complaint::new(self.text, help).code(self.code)
+    }
+}
+
+/// Also what Ctrl-C is where it comes as a key.
+pub(crate) const INTERRUPTED: Signal = Signal {
     text: "ended by Ctrl-C",
     code: 130,
 };
@@ -51,4 +61,15 @@ impl Signals {
         }
         INTERRUPTED
     }
+}
+
+/// Hears signals from now on, or says why it cannot.
+pub(crate) fn listen() -> Result<Signals, Complaint> {
+    Signals::listen().map_err(|error| {
+        let error = format!("signals cannot be heard: {error}");
+        Complaint::new(
+            error,
+            "the system may be out of file descriptors: see `ulimit -n`",
+        )
+    })
 }

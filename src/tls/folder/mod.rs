@@ -1,25 +1,41 @@
 //! The folder that a server's identity lives in: read, made once, renewed, and never silently
 //! replaced.
 //!
+//! | file | what it holds |
+//! |---|---|
+//! | `server.key`, `server.crt` | the present identity |
+//! | `next.key`, `next.crt` | the one that follows it, from when it is prepared until it takes its place |
+//! | `browser.key`, `browser.crt` | reserved: a certificate of 13 days for browsers, with a key of its own |
+//! | `known_servers.toml` | those that the player here has joined; see [`KnownServers`](super::KnownServers) |
+//! | `.gitignore` | keeps keys and certificates out of git |
+//!
 //! Knows nothing about connections, and about certificates only when to ask for another one.
 
-use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Read, Write};
+mod rotate;
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::KeyPair;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::certificate::{self, Validity};
+use super::staged::{Secrecy, Staged, write_new};
 use super::{Identity, IdentityError, PemError};
 
-/// Where the two files of an identity are.
+/// Where the files of an identity are, and those of the next one.
 pub(super) struct Folder<'a> {
     dir: &'a Path,
+    present: Pair,
+    next: Pair,
+}
+
+/// The two files of an identity.
+struct Pair {
     key: PathBuf,
     certificate: PathBuf,
 }
@@ -28,38 +44,46 @@ impl<'a> Folder<'a> {
     pub(super) fn new(dir: &'a Path) -> Self {
         Self {
             dir,
-            key: dir.join("server.key"),
-            certificate: dir.join("server.crt"),
+            present: Pair::in_folder(dir, "server"),
+            next: Pair::in_folder(dir, "next"),
         }
     }
 
     /// See [`Identity::load_or_create`]; `now` is in seconds since 1970.
     pub(super) fn load_or_create(&self, now: i64) -> Result<Identity, IdentityError> {
-        let mut incomplete = None;
+        let mut failure = None;
         for _ in 0..ATTEMPTS {
-            let key = read(&self.key, Secrecy::Secret)?;
-            let certificate = read(&self.certificate, Secrecy::Public)?;
+            let key = read(&self.present.key, Secrecy::Secret)?;
+            let certificate = read(&self.present.certificate, Secrecy::Public)?;
             match (key, certificate) {
-                (Some(key), Some(certificate)) => return self.assemble(&key, &certificate, now),
+                (Some(key), Some(certificate)) => match self.assemble(&key, &certificate, now) {
+                    // The other half of a switch may be on its way.
+                    Err(error @ IdentityError::Mismatch { .. }) => {
+                        if !self.finish_switch(&key)? {
+                            failure = Some(error);
+                            thread::sleep(PAUSE);
+                        }
+                    }
+                    Ok(identity) => match self.read_next()? {
+                        Some(next) if next.from <= at(now) => self.switch()?,
+                        next => return Ok(identity.followed_by(next)),
+                    },
+                    Err(error) => return Err(error),
+                },
                 // Whoever else may be doing the same: the next round loads what is there then.
-                (None, None) => self.create(now)?,
+                (None, None) => self.create(&self.present, now)?,
                 // Another process may be between the two files.
                 (key, _) => {
-                    incomplete = Some(key.is_some());
+                    failure = Some(self.present.incomplete(key.is_some()));
                     thread::sleep(PAUSE);
                 }
             }
         }
-        let (missing, present) = match incomplete {
-            Some(true) => (self.certificate.clone(), self.key.clone()),
-            Some(false) => (self.key.clone(), self.certificate.clone()),
-            // Each was deleted as soon as it was made.
-            None => return Err(io_error(&self.key)(ErrorKind::NotFound.into())),
-        };
-        Err(IdentityError::Incomplete { missing, present })
+        // Without one, each was deleted as soon as it was made.
+        Err(failure.unwrap_or_else(|| io_error(&self.present.key)(ErrorKind::NotFound.into())))
     }
 
-    fn create(&self, now: i64) -> Result<(), IdentityError> {
+    fn create(&self, pair: &Pair, now: i64) -> Result<(), IdentityError> {
         fs::create_dir_all(self.dir).map_err(io_error(self.dir))?;
         // Before the key, so that there is no moment at which it could be committed.
         let ignore = self.dir.join(".gitignore");
@@ -72,13 +96,19 @@ impl<'a> Folder<'a> {
         let issued = certificate::issue(&key, [""; 0], Validity::starting(now))?;
         let (key, issued) = (key.serialize_pem(), issued.pem());
         // Both complete before either gets its name: that leaves little room between the two.
-        let staged_certificate =
-            Staged::write(self.dir, "crt", issued.as_bytes(), Secrecy::Public)?;
-        let staged_key = Staged::write(self.dir, "key", key.as_bytes(), Secrecy::Secret)?;
+        let staged_certificate = Staged::write(self.dir, "crt", issued.as_bytes(), Secrecy::Public)
+            .map_err(io_error(self.dir))?;
+        let staged_key = Staged::write(self.dir, "key", key.as_bytes(), Secrecy::Secret)
+            .map_err(io_error(self.dir))?;
         // The key decides which of several processes made the identity.
-        if staged_key.publish_new(&self.key)? {
-            staged_certificate.replace(&self.certificate)?;
-            tracing::info!(dir = %self.dir.display(), "made a new server identity");
+        if staged_key
+            .publish_new(&pair.key)
+            .map_err(io_error(&pair.key))?
+        {
+            staged_certificate
+                .replace(&pair.certificate)
+                .map_err(io_error(&pair.certificate))?;
+            tracing::info!(key = %pair.key.display(), "made a new server identity");
         }
         Ok(())
     }
@@ -89,20 +119,19 @@ impl<'a> Folder<'a> {
         certificate: &[u8],
         now: i64,
     ) -> Result<Identity, IdentityError> {
-        let identity = Identity::from_pem(certificate, key).map_err(|source| self.blame(source))?;
+        let pair = &self.present;
+        let identity = Identity::from_pem(certificate, key).map_err(|source| pair.blame(source))?;
         if !certificate::needs_renewal(&identity.certified_key().cert, now) {
             return Ok(identity);
         }
-        let renewed = self.renew(key, now)?;
+        let renewed = self.issue_for(pair, key, now)?;
         let identity =
-            Identity::from_pem(renewed.as_bytes(), key).map_err(|source| self.blame(source))?;
+            Identity::from_pem(renewed.as_bytes(), key).map_err(|source| pair.blame(source))?;
         // A folder that cannot be written to, such as a mounted secret, should not keep a server
         // from starting.
-        match Staged::write(self.dir, "crt", renewed.as_bytes(), Secrecy::Public)
-            .and_then(|staged| staged.replace(&self.certificate))
-        {
+        match self.write_certificate(pair, &renewed) {
             Ok(()) => {
-                tracing::info!(path = %self.certificate.display(), "renewed the server certificate")
+                tracing::info!(path = %pair.certificate.display(), "renewed the server certificate")
             }
             Err(error) => {
                 tracing::warn!(%error, "renewed the server certificate for this run only");
@@ -111,10 +140,37 @@ impl<'a> Folder<'a> {
         Ok(identity)
     }
 
-    fn renew(&self, key: &[u8], now: i64) -> Result<String, IdentityError> {
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| self.blame(PemError::Key))?;
-        let key = KeyPair::try_from(&key).map_err(|_| self.blame(PemError::Key))?;
+    /// Issues a certificate for the key of a pair.
+    fn issue_for(&self, pair: &Pair, key: &[u8], now: i64) -> Result<String, IdentityError> {
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| pair.blame(PemError::Key))?;
+        let key = KeyPair::try_from(&key).map_err(|_| pair.blame(PemError::Key))?;
         Ok(certificate::issue(&key, [""; 0], Validity::starting(now))?.pem())
+    }
+
+    fn write_certificate(&self, pair: &Pair, pem: &str) -> Result<(), IdentityError> {
+        Staged::write(self.dir, "crt", pem.as_bytes(), Secrecy::Public)
+            .and_then(|staged| staged.replace(&pair.certificate))
+            .map_err(io_error(&pair.certificate))
+    }
+}
+
+impl Pair {
+    fn in_folder(dir: &Path, name: &str) -> Self {
+        Self {
+            key: dir.join(format!("{name}.key")),
+            certificate: dir.join(format!("{name}.crt")),
+        }
+    }
+
+    fn incomplete(&self, has_key: bool) -> IdentityError {
+        let (missing, present) = match has_key {
+            true => (&self.certificate, &self.key),
+            false => (&self.key, &self.certificate),
+        };
+        IdentityError::Incomplete {
+            missing: missing.clone(),
+            present: present.clone(),
+        }
     }
 
     fn blame(&self, source: PemError) -> IdentityError {
@@ -132,10 +188,8 @@ impl<'a> Folder<'a> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Secrecy {
-    Secret,
-    Public,
+fn at(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 fn read(path: &Path, secrecy: Secrecy) -> Result<Option<Vec<u8>>, IdentityError> {
@@ -175,78 +229,6 @@ fn check_mode(path: &Path, file: &File) -> Result<(), IdentityError> {
 #[cfg(not(unix))]
 fn check_mode(_path: &Path, _file: &File) -> Result<(), IdentityError> {
     Ok(())
-}
-
-/// A complete file that does not have its name yet; deleted unless it gets one.
-struct Staged<'a> {
-    path: PathBuf,
-    content: &'a [u8],
-    secrecy: Secrecy,
-}
-
-impl<'a> Staged<'a> {
-    fn write(
-        dir: &Path,
-        extension: &str,
-        content: &'a [u8],
-        secrecy: Secrecy,
-    ) -> Result<Self, IdentityError> {
-        // Unlike a process id, random is unique across containers that share the folder. The
-        // extension keeps what a crash leaves behind out of git.
-        let random = RandomState::new().hash_one(extension);
-        let path = dir.join(format!(".{random:016x}.{extension}"));
-        // Made first: what a failed write leaves behind is deleted too.
-        let staged = Self {
-            path,
-            content,
-            secrecy,
-        };
-        write_new(&staged.path, content, secrecy).map_err(io_error(&staged.path))?;
-        Ok(staged)
-    }
-
-    /// Gives it the name `target` unless that is taken, and says whether it did.
-    fn publish_new(self, target: &Path) -> Result<bool, IdentityError> {
-        let published = match fs::hard_link(&self.path, target) {
-            // A file system without links. A crash during this leaves a file that is reported as
-            // damaged.
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                write_new(target, self.content, self.secrecy)
-            }
-            linked => linked,
-        };
-        match published {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            published => published.map(|()| true).map_err(io_error(target)),
-        }
-    }
-
-    /// Gives it the name `target`, in place of what had that name.
-    fn replace(self, target: &Path) -> Result<(), IdentityError> {
-        fs::rename(&self.path, target).map_err(io_error(target))
-    }
-}
-
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        // It has been renamed, or there is nobody left to tell.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn write_new(path: &Path, content: &[u8], secrecy: Secrecy) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if secrecy == Secrecy::Secret {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    #[cfg(not(unix))]
-    let _ = secrecy;
-    let mut file = options.open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {

@@ -1,0 +1,103 @@
+//! The identity that the server announces for later: told to the program, and kept with what is known of the server.
+//!
+//! Knows nothing about when it is announced.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    handler::guarded,
+    tls::{KnownServers, NextIdentity, Pin},
+};
+
+type Hook = Arc<dyn Fn(NextIdentity) + Send + Sync>;
+
+/// What one connection has heard of its server's next identity.
+pub(super) struct Successor {
+    heard: Mutex<Heard>,
+    /// Where the server is kept, and as whom.
+    entry: Option<(KnownServers, Pin)>,
+    program: Handle,
+}
+
+#[derive(Default)]
+struct Heard {
+    next: Option<NextIdentity>,
+    times: usize,
+    hooks: Vec<Hook>,
+}
+
+impl Successor {
+    pub(super) fn new(entry: Option<(KnownServers, Pin)>, program: Handle) -> Self {
+        Self {
+            heard: Mutex::default(),
+            entry,
+            program,
+        }
+    }
+
+    /// Has `hook` hear of it, at once if there is something to hear.
+    pub(super) fn on_announced(&self, hook: Hook) {
+        let next = {
+            let mut heard = self.lock();
+            heard.hooks.push(hook.clone());
+            heard.next
+        };
+        if let Some(next) = next {
+            let _ = guarded(|| hook(next));
+        }
+    }
+
+    /// The server says that it will have the identity `pin` after this time.
+    pub(super) fn announced(&self, pin: Pin, after: Duration) {
+        let from = SystemTime::now() + after.min(LONGEST);
+        let next = NextIdentity { pin, from };
+        let hooks = {
+            let mut heard = self.lock();
+            let is_new = heard.next.is_none_or(|known| known.pin != pin);
+            // A server that changes its mind at every packet would have this side write as often.
+            if !is_new || heard.times == MOST {
+                return;
+            }
+            heard.times += 1;
+            heard.next = Some(next);
+            heard.hooks.clone()
+        };
+        for hook in hooks {
+            let _ = guarded(|| hook(next));
+        }
+        if let Some((known, current)) = self.entry.clone() {
+            // Its end is that of one write, and nobody waits for it: the server says it again at the next visit.
+            self.program.spawn_blocking(move || {
+                if let Err(error) = known.announced(current, pin) {
+                    tracing::warn!(%error, "the server's next identity is not remembered");
+                }
+            });
+        }
+    }
+
+    /// Forgets the hooks: they may hold the client.
+    pub(super) fn close(&self) {
+        self.lock().hooks.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Successor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Successor").field(&self.lock().next).finish()
+    }
+}
+
+/// More than any overlap, and short enough to be added to a clock.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Announcements of one connection that are listened to.
+const MOST: usize = 8;
