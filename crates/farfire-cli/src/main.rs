@@ -5,6 +5,7 @@
 
 mod bench;
 mod cert;
+mod compare;
 mod console;
 mod date;
 mod discover;
@@ -15,8 +16,10 @@ mod host;
 mod join;
 mod json;
 mod paint;
+mod ping;
 mod playtest;
 mod qr;
+mod reach;
 mod shell;
 mod signal;
 mod trouble;
@@ -58,8 +61,12 @@ enum Command {
     Trust(trust::Command),
     /// Play every kind of remote between real processes, and check what each of them prints.
     Playtest(playtest::Options),
+    /// Measure how far away a server is: as an event, a datagram, a call, and on the network.
+    Ping(ping::Options),
     /// Measure latency under load: open loop, against quinn, UDP and TCP if wanted.
     Bench(bench::Options),
+    /// Compare two benchmarks: better, worse or within noise.
+    Compare(compare::Options),
     #[command(name = bench::SERVER, hide = true)]
     BenchServer,
     /// Print the completions for a shell.
@@ -84,7 +91,9 @@ impl Command {
             Self::Completions(options) => conclude(shell::completions(Cli::command(), &options)),
             Self::Man(options) => conclude(shell::man(Cli::command(), &options)),
             Self::Playtest(options) => playtest::run(options).await,
-            Self::Bench(options) => bench::run(options).await,
+            Self::Ping(options) => conclude(ping::run(options).await),
+            Self::Bench(options) => conclude(bench::run(options).await),
+            Self::Compare(options) => conclude(compare::run(&options)),
             Self::BenchServer => bench::be_the_server(),
             Self::PlaytestServer => playtest::serve().await,
             Self::PlaytestClient { name } => playtest::play(name).await,

@@ -23,7 +23,6 @@ use std::{
     fs,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
     thread,
     time::Duration,
@@ -33,13 +32,11 @@ use clap::ValueEnum;
 use farfire::{conditioner::Preset, tls::Pin};
 use hdrhistogram::Histogram;
 
-pub(crate) use self::cell::{Cell, Direction, Kind};
+pub(crate) use self::cell::Cell;
 pub(crate) use self::stage::{SERVER, be_the_server};
 use self::{
-    contender::{
-        Contender, Setting, Side, connect,
-        farfire::{Clients, Place},
-    },
+    cell::{Direction, Kind},
+    contender::{Contender, Setting, Side, connect, farfire::Clients},
     meter::DRIVES,
     payload::{Payload, RELIABLE, UNRELIABLE},
     provenance::Provenance,
@@ -48,9 +45,10 @@ use self::{
     stage::Stage,
 };
 use crate::{
-    exit::{self, Complaint, USAGE, complain},
+    exit::{self, Complaint, USAGE},
     paint::Paint,
-    signal::Signals,
+    reach::Reach,
+    signal,
 };
 
 /// What to measure, and how.
@@ -106,10 +104,10 @@ pub(crate) struct Options {
     /// Of the bad network and of random payloads; the same number gives the same ones
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
-    /// Where the server runs: process (one of its own), in-process, or HOST:PORT of any farfire server
+    /// Where the server runs: process (one of its own), in-process, or a link or HOST:PORT of any
     #[arg(long, default_value = "process", value_name = "WHERE")]
     server: String,
-    /// What to trust the server at HOST:PORT by
+    /// What to trust the server at HOST:PORT by; without it, it has to be one that was joined before
     #[arg(long)]
     pin: Option<Pin>,
     /// Measure these too, in turns with farfire: all, quinn, udp, tcp
@@ -149,36 +147,24 @@ enum Baseline {
 }
 
 /// Measures, and ends when it is done or told to.
-pub(crate) async fn run(options: Options) -> ExitCode {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            let error = format!("signals cannot be heard: {error}");
-            complain(&error, "the system may be out of file descriptors");
-            return ExitCode::FAILURE;
-        }
-    };
+pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
+    let mut signals = signal::listen()?;
     let (tell, done) = tokio::sync::oneshot::channel();
     // The runs block: they are on a thread that has no runtime to stall.
     let director = thread::Builder::new().name(format!("{DRIVES}direct"));
     let started = director.spawn(move || _ = tell.send(direct(&options)));
-    if let Err(error) = started {
+    started.map_err(|error| {
         let error = format!("no thread to drive the benchmark: {error}");
-        complain(&error, "see `ulimit -u`");
-        return ExitCode::FAILURE;
-    }
+        Complaint::new(error, "see `ulimit -u`")
+    })?;
     tokio::select! {
         biased;
-        signal = signals.next() => {
-            // A server in a process of its own ends with this one: its input does.
-            complain(signal.text, "nothing was measured to the end");
-            ExitCode::from(signal.code)
-        }
-        done = done => match done {
-            Ok(result) => exit::conclude(result),
-            // It panicked, and has said so.
-            Err(_) => ExitCode::FAILURE,
-        },
+        // A server in a process of its own ends with this one: its input does.
+        signal = signals.next() => Err(signal.complaint("nothing was measured to the end")),
+        // If it is not told, the thread panicked, and has said so.
+        done = done => done.unwrap_or_else(|_| {
+            Err(Complaint::new("the benchmark broke off", "please report what it printed"))
+        }),
     }
 }
 
@@ -199,7 +185,7 @@ fn direct(options: &Options) -> Result<(), Complaint> {
     let stage = match &options.server[..] {
         "process" => Stage::process(&setting, &contenders)?,
         "in-process" => Stage::here(&setting, &contenders)?,
-        address => Stage::Away(options.place(address)?),
+        address => Stage::Away(address.into()),
     };
     let mut bench = Bench::new(options, setting, stage, &contenders)?;
     let mut reports = Vec::new();
@@ -331,21 +317,6 @@ impl Options {
         Err(Complaint::new(error, "leave out `--baseline`, or what is in its way").code(USAGE))
     }
 
-    fn place(&self, address: &str) -> Result<Place, Complaint> {
-        let Some(pin) = self.pin else {
-            return Err(Complaint::new(
-                format!("it is not known what to trust {address} by"),
-                "give `--pin`, which the server's host can tell; `--server process` needs none",
-            )
-            .code(USAGE));
-        };
-        Ok(Place {
-            address: address.into(),
-            pin,
-            is_ours: false,
-        })
-    }
-
     /// Prints and writes what came out, and says whether it holds.
     fn present(&self, report: &Report, first: Option<&Histogram<u64>>) -> Result<(), Complaint> {
         let text = match (self.json, self.md) {
@@ -445,7 +416,10 @@ impl<'a> Bench<'a> {
         let mut entrants = Vec::new();
         for &contender in contenders {
             let (side, connected) = match (&stage, stage.door(contender)) {
-                (Stage::Away(place), _) => Clients::connect(place, &setting)?,
+                (Stage::Away(server), _) => {
+                    let reach = Reach::read(server, options.pin)?;
+                    Clients::connect(&reach, false, &setting)?
+                }
                 (_, Some(door)) => connect(door, &setting)?,
                 (_, None) => continue,
             };

@@ -39,7 +39,7 @@ impl Provenance {
             farfire: env!("CARGO_PKG_VERSION").into(),
             protocol: farfire::PROTOCOL_VERSION,
             optimised: !cfg!(debug_assertions),
-            command: env::args().collect(),
+            command: env::args().map(|word| without_secrets(&word)).collect(),
             time: since.unwrap_or_default().as_secs(),
             git_commit: git(&["rev-parse", "HEAD"]),
             git_dirty: git(&["status", "--porcelain", "--untracked-files=no"])
@@ -72,6 +72,14 @@ impl Machine {
                 _ => None,
             },
         }
+    }
+}
+
+/// A link in a command line lets its reader in: what is behind its address stays out of reports.
+fn without_secrets(word: &str) -> String {
+    match word.contains("://") {
+        true => word.split(['#', '?']).next().unwrap_or_default().into(),
+        false => word.into(),
     }
 }
 

@@ -348,6 +348,80 @@ impl Cell {
 
 const STEPS_PER_NINE: f64 = 20.0;
 
+/// Reports for tests.
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::*;
+    use crate::bench::payload::Payload;
+
+    /// A benchmark of one cell: the contenders, and the median of each of their runs in microseconds.
+    pub(crate) fn report(contenders: &[(&str, &[f64])]) -> Report {
+        let contenders = contenders.iter().map(|(name, runs)| {
+            let mut all = empty();
+            let runs = runs.iter().map(|micros| run(*micros, &mut all)).collect();
+            ContenderReport::new(name, &[Duration::from_millis(3)], runs, &all)
+        });
+        Report {
+            schema: SCHEMA.into(),
+            provenance: Provenance::here(),
+            server: "process".into(),
+            net: None,
+            seed: 1,
+            busy_poll: false,
+            cells: vec![CellReport {
+                cell: Cell {
+                    kind: Kind::Reliable,
+                    direction: Direction::Echo,
+                    payload: Payload::Bytes(64),
+                    clients: 1,
+                    rate: 1000.0,
+                    tick: None,
+                    closed: false,
+                    warm_up: Duration::from_millis(100),
+                    duration: Duration::from_secs(1),
+                    seed: 1,
+                },
+                encoded_bytes: 64,
+                contenders: contenders.collect(),
+            }],
+        }
+    }
+
+    fn run(micros: f64, all: &mut Histogram<u64>) -> RunReport {
+        all.saturating_record_n((micros * 1e3) as u64, 1000);
+        let mut only = empty();
+        only.saturating_record_n((micros * 1e3) as u64, 1000);
+        let figures = Figures::of(&only);
+        let span = |from_s: f64| Span {
+            from_s,
+            samples: 500,
+            p50_us: micros,
+            max_us: micros * 3.0,
+        };
+        RunReport {
+            invalid: None,
+            expected: 1000,
+            arrived: 1000,
+            delivered_percent: 100.0,
+            refused: 0,
+            duplicates: 0,
+            reordered: 0,
+            events_per_second: 1000.0,
+            latency: figures,
+            uncorrected: figures,
+            lateness: figures,
+            jitter_us: 1.0,
+            wire_bytes_per_event: Some(150.0),
+            datagrams_per_send_call: Some(1.0),
+            client_cpu_us_per_event: Some(20.0),
+            server_cpu_us_per_event: None,
+            series: vec![span(0.0), span(0.5)],
+            client: serde_json::Value::Null,
+            server: serde_json::Value::Null,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,7 +456,7 @@ mod tests {
             .lines()
             .skip(2)
             .take_while(|line| !line.starts_with('#'));
-        let last: Vec<_> = rows.next_back().unwrap().split_whitespace().collect();
+        let last: Vec<_> = rows.last().unwrap().split_whitespace().collect();
         assert_eq!(last[1..], ["1.000000000000", "1000"]);
         assert!((last[0].parse::<f64>().unwrap() - 1000.0).abs() < 1.0);
     }

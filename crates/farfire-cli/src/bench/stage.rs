@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cell::Cell,
-    contender::{Contender, Door, Setting, Side, farfire::Place, serve},
+    contender::{Contender, Door, Setting, Side, serve},
     meter::Threads,
     run::{End, Half, Run},
     schedule::Schedule,
@@ -47,7 +47,7 @@ pub(crate) enum Stage {
     Here(Box<Servers>),
     Process(Box<Process>),
     /// Somebody else's server, of which only what clients see is known.
-    Away(Place),
+    Away(String),
 }
 
 impl Stage {
@@ -111,9 +111,15 @@ impl Stage {
         match self {
             Self::Here(_) => "in-process".into(),
             Self::Process(_) => "process".into(),
-            Self::Away(place) => place.address.clone(),
+            Self::Away(server) => away(server),
         }
     }
+}
+
+/// A link says more than a report should: it lets its reader in.
+fn away(server: &str) -> String {
+    let end = server.find(['#', '?']).unwrap_or(server.len());
+    server[..end].into()
 }
 
 /// The servers of all contenders, in this process.

@@ -222,3 +222,74 @@ const LINE_HEIGHT: f64 = 18.0;
 const COLOURS: [&str; 8] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::sample::report;
+
+    /// Every element is closed in order, every attribute quoted, every number one.
+    fn assert_well_formed(svg: &str) {
+        let mut open = Vec::new();
+        for (at, _) in svg.match_indices('<') {
+            let tag = &svg[at + 1..at + svg[at..].find('>').unwrap()];
+            let name = tag.split_whitespace().next().unwrap().trim_end_matches('/');
+            if let Some(name) = name.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(name), "{tag}");
+                continue;
+            }
+            let (quotes, equals) = (tag.matches('"').count(), tag.matches('=').count());
+            assert_eq!(quotes, 2 * equals, "{tag}");
+            assert!(!tag.contains("NaN") && !tag.contains("inf"), "{tag}");
+            if !tag.ends_with('/') {
+                open.push(name);
+            }
+        }
+        assert!(open.is_empty(), "not closed: {open:?}");
+        for (at, _) in svg.match_indices('&') {
+            let known = ["&amp;", "&lt;", "&gt;", "&quot;"];
+            let rest = &svg[at..];
+            assert!(
+                known.iter().any(|entity| rest.starts_with(entity)),
+                "{rest}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_is_well_formed_and_has_a_line_for_each() {
+        let report = report(&[
+            ("farfire", &[100.0, 110.0]),
+            ("a <b> & \"c\"", &[10.0, 9000.0]),
+        ]);
+        let svg = draw(&report);
+        assert_well_formed(&svg);
+        // A curve, a median and a maximum each.
+        assert_eq!(svg.matches("fill=\"none\"").count(), 6);
+        for text in [
+            "90 %",
+            "10 ms",
+            "farfire: reliable",
+            "a &lt;b&gt; &amp; &quot;c&quot;",
+        ] {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_samples_there_is_an_empty_picture() {
+        let mut report = report(&[("farfire", &[])]);
+        assert_well_formed(&draw(&report));
+        report.cells.clear();
+        assert_well_formed(&draw(&report));
+    }
+
+    #[test]
+    fn the_axis_is_of_nines() {
+        let points = [(0.0, 10.0), (2.0, 1000.0)];
+        let axes = Axes::new(0.0, points.into_iter()).unwrap();
+        let middle = f64::midpoint(axes.x(0.0), axes.x(2.0));
+        assert!((axes.x(1.0) - middle).abs() < 1e-9);
+        assert!(axes.y(1000.0) < axes.y(100.0) && axes.y(100.0) < axes.y(10.0));
+    }
+}

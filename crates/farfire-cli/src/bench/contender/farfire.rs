@@ -10,10 +10,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use farfire::{
-    Client, Flush, Limits, LinkStats, Network, Player, Rate, Server,
-    conditioner::Conditioner,
-    echo,
-    tls::{Identity, Pin, Trust},
+    Client, Flush, Limits, LinkStats, Network, Player, Rate, Server, conditioner::Conditioner,
+    echo, tls::Identity,
 };
 use serde_json::json;
 
@@ -25,7 +23,8 @@ use crate::{
         recording::Sink,
         schedule::Send as SendEvents,
     },
-    exit::{Complaint, UNTRUSTED},
+    exit::Complaint,
+    reach::Reach,
 };
 
 /// What is to be sent next, but for its stamp.
@@ -183,15 +182,6 @@ impl SendEvents for Serving {
     }
 }
 
-/// A farfire server, and how it is trusted.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) address: String,
-    pub(crate) pin: Pin,
-    /// It is the benchmark's: it has more than the built-in echo.
-    pub(crate) is_ours: bool,
-}
-
 /// The clients of a benchmark.
 pub(crate) struct Clients {
     clients: Vec<Client>,
@@ -202,7 +192,8 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn connect(
-        at: &Place,
+        reach: &Reach,
+        is_ours: bool,
         setting: &Setting,
     ) -> Result<(Arc<dyn Side>, Vec<Duration>), Complaint> {
         let conditioner = Conditioner::new(setting.seed);
@@ -228,27 +219,28 @@ impl Clients {
                 true => Flush::Tick,
                 false => Flush::Immediate,
             };
-            let remotes: [&dyn farfire::Remote; 3] = match at.is_ours {
+            let remotes: [&dyn farfire::Remote; 3] = match is_ours {
                 true => [&RELIABLE, &UNRELIABLE, &FUNCTION],
                 false => echo::ALL,
             };
-            let client = Client::builder(&at.address, Trust::pinned([at.pin]))
+            let client = reach
+                .client()
                 .name(number.to_string())
                 .network(&network)
                 .limits(generous())
                 .remotes(&remotes)
                 .flush(flush)
                 .connect_blocking()
-                .map_err(|error| not_joined(number, &error))?;
+                .map_err(|error| reach.complaint(&error))?;
             took.push(began.elapsed());
-            listen(&client, number, &sink, at.is_ours);
+            listen(&client, number, &sink, is_ours);
             clients.push(client);
         }
         let clients = Self {
             clients,
             sink,
             load: Mutex::default(),
-            is_ours: at.is_ours,
+            is_ours,
         };
         Ok((Arc::new(clients), took))
     }
@@ -272,19 +264,6 @@ impl Clients {
                 }
             });
         }
-    }
-}
-
-/// Why a client did not join, with the exit code that says whether it is a matter of trust.
-pub(crate) fn not_joined(number: u32, error: &farfire::ConnectError) -> Complaint {
-    let complaint = Complaint::new(
-        format!("client {number} did not join: {error}"),
-        "check that the server runs; it also has to have room for that many clients of one address",
-    );
-    match error {
-        farfire::ConnectError::UntrustedServer { .. }
-        | farfire::ConnectError::Certificate { .. } => complaint.code(UNTRUSTED),
-        _ => complaint,
     }
 }
 

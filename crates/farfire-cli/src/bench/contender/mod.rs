@@ -10,6 +10,7 @@ mod udp;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use ::farfire::tls::{Pin, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     recording::Sink,
     schedule::Send as SendEvents,
 };
-use crate::exit::Complaint;
+use crate::{exit::Complaint, reach::Reach};
 
 /// Who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,13 +120,9 @@ pub(crate) fn connect(
     match door.contender {
         Contender::Farfire => {
             let pin = <[u8; 32]>::try_from(&door.secret[..]).unwrap_or_default();
-            let pin = ::farfire::tls::Pin::from_bytes(pin);
-            let at = farfire::Place {
-                address: door.address.to_string(),
-                pin,
-                is_ours: true,
-            };
-            farfire::Clients::connect(&at, setting)
+            let trust = Trust::pinned([Pin::from_bytes(pin)]);
+            let reach = Reach::Address(door.address.to_string(), trust);
+            farfire::Clients::connect(&reach, true, setting)
         }
         Contender::Quinn => {
             quinn::connect(door, setting).map_err(|error| trouble("quinn", &*error))
