@@ -102,7 +102,7 @@ fn show(dir: &Path, json: bool) -> Result<(), Complaint> {
     ];
     lines.extend(next.map(|next| {
         format!(
-            "next    {} from {}; players who join before learn of it",
+            "next    {} from {}; players who play before learn of it",
             next.pin.code(),
             date(next.from)
         )
@@ -122,7 +122,7 @@ fn tell_next(next: &NextIdentity, dir: &Path, json: bool) {
     }
     print(&format!(
         "The identity {code} is prepared, and takes over on {from}.\n\
-         Players who join until then learn of it and notice nothing; start the host anew for it to be announced.\n\
+         Players who play until then learn of it, and notice nothing when it comes.\n\
          `farfire cert rotate --now` uses it at once, as after somebody has seen the key."
     ));
 }

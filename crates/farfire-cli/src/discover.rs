@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use farfire::lan::discovery::{Browser, Found, Scope};
+use farfire::lan::discovery::{Browser, Found};
 use tokio::time::{Instant, timeout_at};
 use unicode_width::UnicodeWidthStr;
 
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// How long to look, 1 to 60
     #[arg(long, default_value_t = 3, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
+    /// Look on this machine alone
+    #[arg(long)]
+    local: bool,
     /// Print a JSON record per line, for programs
     #[arg(long)]
     json: bool,
@@ -35,8 +38,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
     let mut signals = signal::listen()?;
     let known = join::known_servers()?;
-    let mut browser =
-        Browser::start(Some(&known), Scope::Lan).map_err(|error| trouble::discovery(&error))?;
+    let mut browser = Browser::start(Some(&known), join::scope(options.local))
+        .map_err(|error| trouble::discovery(&error))?;
     let deadline = Instant::now() + Duration::from_secs(options.seconds);
     loop {
         tokio::select! {

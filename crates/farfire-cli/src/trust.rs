@@ -112,15 +112,18 @@ fn screen(servers: &[KnownServer], paint: Paint) -> String {
 }
 
 fn record(server: &KnownServer) -> String {
-    Record::new("known")
+    let record = Record::new("known")
         .text("code", &server.pin.code().to_string())
         .text("pin", &server.pin.to_string())
         .text("name", &server.name)
         .texts("addresses", server.last_addrs.clone())
         .text("first_seen", &date(server.first_seen))
         .text("last_seen", &date(server.last_seen))
-        .text("via", way(server.via))
-        .finish()
+        .text("via", way(server.via));
+    match server.next {
+        Some(next) => record.text("next_code", &next.code().to_string()).finish(),
+        None => record.finish(),
+    }
 }
 
 const fn way(via: Via) -> &'static str {

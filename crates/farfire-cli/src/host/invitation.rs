@@ -102,7 +102,9 @@ impl<'a> Invitation<'a> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(why) = self.server.not_advertised() {
+        if let Some(why) = self.server.not_advertised()
+            && !self.options.no_discovery
+        {
             notes.push(format!(
                 "`farfire discover` does not list this server, and codes find nothing: {why}"
             ));

@@ -7,7 +7,7 @@ mod game;
 mod invitation;
 mod session;
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use farfire::{
     Network, PlaytestError, PlaytestServer, Server, StartError,
@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Let in whoever has the code or the address, too; this is the default
     #[arg(long, conflicts_with = "token")]
     open: bool,
+    /// Only for players on this machine
+    #[arg(long)]
+    local: bool,
     /// Begin on a simulated network: lan, wifi, mobile_4g, intercontinental or awful
     #[arg(long, value_name = "PRESET")]
     net: Option<Preset>,
@@ -62,7 +65,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
     let conditioner = Conditioner::new(SEED);
     conditioner.set_preset(options.net);
     let (game, seen) = Game::new();
-    let server = start(&options, &conditioner, &game)?;
+    let server = start(&options, &conditioner, game.clone())?;
     game.open(&server);
     let paint = Paint::stdout();
     let invitation = Invitation::of(&server, &options);
@@ -93,7 +96,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
 fn start(
     options: &Options,
     conditioner: &Conditioner,
-    game: &Game,
+    game: Game,
 ) -> Result<PlaytestServer, Complaint> {
     let network = Network::builder()
         .conditioner(conditioner)
@@ -108,30 +111,32 @@ fn start(
         .token(options.token)
         .advertise(!options.no_discovery)
         .max_players(options.max_players.into())
-        .configure(|builder| game.prepare(builder).network(&network));
+        .configure(move |builder| game.prepare(builder).network(&network));
+    let builder = match options.local {
+        true => builder.ip(Ipv4Addr::LOCALHOST),
+        false => builder,
+    };
     let builder = match options.port {
         Some(port) => builder.port(port),
         None => builder,
     };
-    builder
-        .start()
-        .map_err(|error| complaint(error, options.port))
+    builder.start().map_err(complaint)
 }
 
-fn complaint(error: PlaytestError, port: Option<u16>) -> Complaint {
+fn complaint(error: PlaytestError) -> Complaint {
     match error {
         PlaytestError::Identity(error) => trouble::identity(&error),
-        PlaytestError::PortsTaken { first, last } => Complaint::new(
+        PlaytestError::PortTaken { first, last } if first == last => Complaint::new(
+            format!("UDP port {first} is taken by another program"),
+            "leave --port out to get the next free one, or let the system choose: --port 0",
+        ),
+        PlaytestError::PortTaken { first, last } => Complaint::new(
             format!("the UDP ports {first} to {last} are all taken"),
-            "stop a server that you do not need, or let the system choose: farfire host --port 0",
+            "stop a server that you do not need, or let the system choose: --port 0",
         ),
         PlaytestError::Start(StartError::Bind { address, source }) => {
-            let port = port.unwrap_or(address.port());
+            let port = address.port();
             match source.kind() {
-                std::io::ErrorKind::AddrInUse => Complaint::new(
-                    format!("UDP port {port} is taken by another program"),
-                    "leave --port out to get the next free one, or let the system choose: --port 0",
-                ),
                 std::io::ErrorKind::PermissionDenied => Complaint::new(
                     format!("this user may not use UDP port {port}"),
                     "choose a port from 1024 up, such as --port 4433",

@@ -120,9 +120,11 @@ impl Session {
                 self.tell(|| link.clone(), || Record::new("link").text("link", &link));
             }
             Command::Renew => {
-                if self.server.replace_token().is_none() {
+                if self.server.tokens().is_none() {
                     return Err("this link has no secret to replace: host with --token".into());
                 }
+                let replaced = self.server.replace_token();
+                replaced.map_err(|error| error.to_string())?;
                 return self.perform(Command::Link);
             }
             Command::Help => self.tell(|| HELP.into(), || Record::new("help").text("text", HELP)),

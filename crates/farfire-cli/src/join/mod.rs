@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Trust a server that is joined by its address for the first time, without being asked
     #[arg(long)]
     trust_new: bool,
+    /// Look for a code on this machine alone
+    #[arg(long)]
+    local: bool,
     /// Print a JSON record per line, for programs
     #[arg(long)]
     json: bool,
@@ -95,7 +98,7 @@ impl Joining<'_> {
             Target::Link(link) => self.by_link(link, Via::Link).await,
             Target::Code(code) => {
                 self.say(&format!("Looking for the server of code {code} ..."));
-                let link = discovery::find(code, PATIENCE, Scope::Lan).await;
+                let link = discovery::find(code, PATIENCE, scope(self.options.local)).await;
                 let link = link.map_err(|error| trouble::discovery(&error))?;
                 self.by_link(&link, Via::Code).await
             }
@@ -159,6 +162,14 @@ impl Joining<'_> {
         if !self.options.json {
             let _ = io::Write::write_all(&mut io::stdout(), format!("{line}\n").as_bytes());
         }
+    }
+}
+
+/// Where servers are looked for.
+pub(crate) fn scope(local: bool) -> Scope {
+    match local {
+        true => Scope::Loopback,
+        false => Scope::Lan,
     }
 }
 

@@ -38,7 +38,7 @@ fn a_typo_in_a_code_is_noticed_before_anything_is_looked_for() {
     for (code, error) in [
         ("0000-0000-0001-0", "a character of the code is wrong"),
         ("0000-0000-0000", "13 characters"),
-        ("0000-000U-0000-0", "'U' at position 8"),
+        ("0000-000U-0000-0", "'U' at position 9"),
     ] {
         let ended = ada.run(&["join", code]);
         ended.assert_failed(2, error, "from the host's screen");
@@ -80,7 +80,7 @@ fn a_key_that_others_can_read_is_refused() {
     person.host(&[]).quit();
     let key = person.file("certs/server.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let command = format!("chmod 600 {}", key.display());
+    let command = "chmod 600 certs/server.key";
     for arguments in [&["host", "--port", "0"][..], &["cert", "show"]] {
         person
             .run(arguments)
@@ -88,7 +88,7 @@ fn a_key_that_others_can_read_is_refused() {
     }
     let doctor = person.run(&["doctor"]);
     assert_eq!(doctor.code, Some(1), "{doctor:#?}");
-    assert!(doctor.printed.contains(&command), "{doctor:#?}");
+    assert!(doctor.printed.contains(command), "{doctor:#?}");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn known_servers_that_are_damaged_are_left_as_they_are() {
     let file = ada.file("known_servers.toml");
     fs::write(&file, "this is no list\n").unwrap();
     let ended = ada.run(&["join", "127.0.0.1:4433"]);
-    ended.assert_failed(1, "known_servers.toml, line 1", "correct that line");
+    ended.assert_failed(1, "line 1 of", "correct it");
     assert_eq!(fs::read_to_string(&file).unwrap(), "this is no list\n");
 }
 

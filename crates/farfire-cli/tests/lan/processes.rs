@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{self, Receiver},
     thread::{self, JoinHandle},
@@ -22,10 +22,6 @@ impl Person {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.0.path()
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -51,7 +47,7 @@ impl Person {
 
     /// Hosts on a free port of loopback, and tells programs what happens.
     pub(crate) fn host(&self, more: &[&str]) -> Host {
-        let mut arguments = vec!["host", "--json", "--no-discovery"];
+        let mut arguments = vec!["host", "--json", "--local", "--no-discovery"];
         if !more.contains(&"--port") {
             arguments.extend(["--port", "0"]);
         }

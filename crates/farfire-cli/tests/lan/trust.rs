@@ -1,6 +1,9 @@
 //! Whom players believe, and what they are told when they do not.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use crate::processes::{Host, Person};
 
@@ -157,12 +160,26 @@ fn an_identity_is_shown_and_rotated() {
 #[test]
 fn a_next_identity_that_was_announced_is_believed_when_it_comes() {
     let (person, ada) = (Person::new(), Person::new());
-    person.host(&[]).quit();
-    person.run(&["cert", "rotate"]).assert_succeeded();
     let host = person.host(&[]);
     let (before, port) = (host.text("code").to_owned(), host.port().to_string());
-    let address = host.address();
-    ada.run(&["join", &host.link()]).assert_succeeded();
+    let (address, link) = (host.address(), host.link());
+    let mut playing = ada.join(&link, "Ada");
+    // The host that runs notices, and tells those who play.
+    person.run(&["cert", "rotate"]).assert_succeeded();
+    let began = Instant::now();
+    while !ada
+        .run(&["trust", "list", "--json"])
+        .printed
+        .contains("next_code")
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it is not announced"
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+    playing.say("/quit");
+    playing.end().assert_succeeded();
     host.quit();
     person.run(&["cert", "rotate", "--now"]).assert_succeeded();
     let host = person.host(&["--port", &port]);
