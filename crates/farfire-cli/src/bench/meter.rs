@@ -41,11 +41,13 @@ impl Threads {
     fn cpu(&self) -> Option<u64> {
         let tasks = tasks().into_iter().filter(|(id, name)| {
             let drives = name.starts_with(DRIVES);
+            // One for each connection: they come when the set has long been made.
+            let serves = name.starts_with(SERVES);
             !drives
                 && match self {
                     Self::All => true,
-                    Self::Only(ids) => ids.contains(id),
-                    Self::Without(ids) => !ids.contains(id),
+                    Self::Only(ids) => serves || ids.contains(id),
+                    Self::Without(ids) => !serves && !ids.contains(id),
                 }
         });
         tasks
@@ -100,3 +102,5 @@ fn taken(id: u64) -> Option<u64> {
 
 /// What the names of threads begin with that are the benchmark's, and not of what it measures.
 pub(crate) const DRIVES: &str = "bench-";
+/// The name of threads of a server that come with its connections.
+pub(crate) const SERVES: &str = "tcp-server";

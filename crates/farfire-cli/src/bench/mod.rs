@@ -77,9 +77,10 @@ pub(crate) struct Options {
     /// How many clients
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
-    /// Events per second of each client, sent whether or not earlier ones came back
-    #[arg(long, default_value_t = 1000.0, value_name = "PER_SECOND")]
-    rate: f64,
+    /// Events per second of each client, sent whether or not earlier ones came back; 1000 unless given,
+    /// and 100 for a server elsewhere, whose echo has a limit
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
     /// Send in bursts, so many a second, as games do
     #[arg(long, value_name = "HZ")]
     tick: Option<f64>,
@@ -212,15 +213,16 @@ impl Options {
     fn cells(&self) -> Result<Vec<Cell>, Complaint> {
         let wrong = |error: &str, help: &str| Err(Complaint::new(error, help).code(USAGE));
         let away = !matches!(&self.server[..], "process" | "in-process");
+        let rate = self.rate.unwrap_or(if away { 100.0 } else { 1000.0 });
         let whole = |rate: f64| rate.is_finite() && rate > 0.0 && rate <= 10_000_000.0;
-        if !whole(self.rate) || self.tick.is_some_and(|tick| !whole(tick)) {
+        if !whole(rate) || self.tick.is_some_and(|tick| !whole(tick)) {
             return wrong(
                 "a rate is more than 0 and at most 10,000,000",
                 "`--rate 60` sends 60 events a second, of each client",
             );
         }
         let duration = match self.count {
-            Some(count) => Duration::from_secs_f64(f64::from(count) / self.rate),
+            Some(count) => Duration::from_secs_f64(f64::from(count) / rate),
             None => self.duration,
         };
         if duration.is_zero() {
@@ -271,7 +273,7 @@ impl Options {
                     },
                     payload: payload.clone(),
                     clients: self.clients,
-                    rate: self.rate,
+                    rate,
                     tick: self.tick,
                     closed: self.closed,
                     warm_up: self.warm_up,
@@ -498,11 +500,8 @@ impl<'a> Bench<'a> {
 /// The one line that refreshes itself, for people who wait at a terminal.
 fn show(run: &Run, name: &str, round: u16, of: u16, end: u64) {
     let left = Duration::from_nanos(end.saturating_sub(clock::now())).as_secs_f64();
-    let so_far = match run.progress() {
-        Some((events, median)) => {
-            let median = units::micros(median as f64 / 1e3);
-            format!("{events} events, p50 {median} us, ")
-        }
+    let so_far = match run.arrivals() {
+        Some(events) => format!("{events} events, "),
         None => String::new(),
     };
     let line = format!("\r\x1b[2Krun {round}/{of} {name}: {so_far}{left:.1} s left");
@@ -516,7 +515,7 @@ fn clear_line() {
 }
 
 /// Both ends are ready by then, in nanoseconds.
-const HEAD_START: u64 = 100_000_000;
+const HEAD_START: u64 = 200_000_000;
 const FRAME: u64 = 200_000_000;
 
 const AFTER_HELP: &str = exit::help!(

@@ -212,11 +212,6 @@ impl Recorder {
         self.arrivals.load(Ordering::Relaxed)
     }
 
-    /// The median so far, for people who wait.
-    pub(crate) fn median(&self) -> u64 {
-        self.state().latency.value_at_quantile(0.5)
-    }
-
     /// An event of client `client` came at `now`: one that it sent, or that was sent to it.
     pub(crate) fn arrived(&self, client: u32, stamp: Stamp, now: u64) {
         if stamp.run != self.schedule.run {

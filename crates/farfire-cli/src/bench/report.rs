@@ -212,7 +212,7 @@ fn invalid(
     let missing = expected.saturating_sub(arrived);
     if cell.is_reliable() && missing > u64::from(cell.clients) * u64::from(cell.closed) {
         return Some(format!(
-            "{missing} of {expected} reliable events did not come in time: more than the server takes"
+            "{missing} of {expected} reliable events did not come in time: more than the server, or its echo, takes"
         ));
     }
     None
@@ -452,7 +452,7 @@ mod tests {
         (1..=1000).for_each(|n| histogram.record(n * 1000).unwrap());
         let text = hgrm(&histogram);
         assert!(text.contains("Total count    =         1000]"), "{text}");
-        let mut rows = text
+        let rows = text
             .lines()
             .skip(2)
             .take_while(|line| !line.starts_with('#'));

@@ -16,11 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{
-    print::Printer,
-    tally::Tally,
-    threshold::Threshold,
-};
+use self::{print::Printer, tally::Tally, threshold::Threshold};
 use crate::{
     bench::{clock, units},
     exit::{self, Complaint, MISSED},

@@ -11,7 +11,9 @@ use std::{
 
 use super::{Contender, Door, Setting, Side, Traffic, udp::Common};
 use crate::{
-    bench::{cell::Cell, payload::Stamp, recording::Sink, schedule::Send as SendEvents},
+    bench::{
+        cell::Cell, meter::SERVES, payload::Stamp, recording::Sink, schedule::Send as SendEvents,
+    },
     exit::Complaint,
 };
 
@@ -36,7 +38,7 @@ pub(super) fn serve() -> io::Result<(Door, Arc<dyn Side>)> {
         .spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let Some(common) = weak.upgrade() else { return };
-                let thread = thread::Builder::new().name("tcp-server".into());
+                let thread = thread::Builder::new().name(SERVES.into());
                 // Without a thread the client sees its connection closed.
                 let _ = thread.spawn(move || echo(stream, &common));
             }
