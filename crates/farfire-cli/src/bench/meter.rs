@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     clock,
     contender::{Side, Traffic},
+    recording::Recorder,
 };
 
 /// What one end spent in the measured time.
@@ -18,6 +19,8 @@ pub(crate) struct Spent {
     /// Nanoseconds of all its threads but those that drive the benchmark.
     pub(crate) cpu: Option<u64>,
     pub(crate) traffic: Traffic,
+    /// Events that arrived at this end meanwhile, if it records.
+    pub(crate) events: Option<u64>,
 }
 
 /// Which threads of this process belong to an end.
@@ -59,15 +62,16 @@ impl Threads {
 /// Measures `side` from one moment to another, on a thread of its own.
 pub(crate) fn measure(
     side: Arc<dyn Side>,
+    recorder: Option<Arc<Recorder>>,
     threads: Threads,
-    from: u64,
-    to: u64,
+    (from, to): (u64, u64),
 ) -> std::io::Result<thread::JoinHandle<Spent>> {
     thread::Builder::new()
         .name(format!("{DRIVES}meter"))
         .spawn(move || {
             clock::sleep_until(from);
-            let (cpu, traffic) = (threads.cpu(), side.traffic());
+            let arrivals = || Some(recorder.as_ref()?.arrivals());
+            let (cpu, traffic, before) = (threads.cpu(), side.traffic(), arrivals());
             clock::sleep_until(to);
             Spent {
                 cpu: threads
@@ -75,6 +79,9 @@ pub(crate) fn measure(
                     .zip(cpu)
                     .map(|(after, before)| after.saturating_sub(before)),
                 traffic: side.traffic().since(traffic),
+                events: arrivals()
+                    .zip(before)
+                    .map(|(after, before)| after.saturating_sub(before)),
             }
         })
 }

@@ -193,7 +193,7 @@ fn direct(options: &Options) -> Result<(), Complaint> {
     let mut first = None;
     for cell in cells {
         let (report, samples) = bench.measure(&cell)?;
-        first = first.or(samples.into_iter().next());
+        first = first.or_else(|| samples.into_iter().next());
         reports.push(report);
     }
     let report = Report {

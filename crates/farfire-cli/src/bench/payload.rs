@@ -87,9 +87,11 @@ impl Payload {
                 Body::Blob((0..blob_len(RANDOM)).map(|_| random.next() as u8).collect())
             }
             Self::Entities => Body::Entities((0..ENTITIES).map(|_| random.entity()).collect()),
-            Self::Booleans => {
-                Body::Booleans((0..BOOLEANS).map(|_| random.next() % 2 == 0).collect())
-            }
+            Self::Booleans => Body::Booleans(
+                (0..BOOLEANS)
+                    .map(|_| random.next().is_multiple_of(2))
+                    .collect(),
+            ),
             Self::File(path) => Body::Blob(std::fs::read(path)?.into()),
         };
         Ok(([0; Stamp::LEN], body))
@@ -165,7 +167,7 @@ impl Random {
             position,
             id: self.next() as u16,
             health: (self.next() % 101) as u8,
-            is_airborne: self.next() % 2 == 0,
+            is_airborne: self.next().is_multiple_of(2),
         }
     }
 }

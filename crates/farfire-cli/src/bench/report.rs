@@ -147,8 +147,11 @@ impl Both {
             false => cell.schedule(0, 0).measured() * cell.receivers(),
         };
         let arrived = recording.arrived;
-        let per_event = |amount: u64| (arrived > 0).then(|| round(amount as f64 / arrived as f64));
         let server = self.server.as_ref();
+        // Costs are of the measured time, and so are the events that they are divided by.
+        let events = server.and_then(|half| half.spent.events);
+        let events = events.or(self.client.spent.events).unwrap_or_default();
+        let per_event = |amount: u64| (events > 0).then(|| round(amount as f64 / events as f64));
         let here = self.client.spent.traffic;
         let there = server.map_or(here, |half| half.spent.traffic);
         let calls = here.send_calls + there.send_calls;

@@ -72,7 +72,8 @@ impl Run {
                 "see `ulimit -u` for how many threads this user may have",
             )
         };
-        let meter = meter::measure(side.clone(), threads, schedule.measured_from, schedule.end);
+        let measured = (schedule.measured_from, schedule.end);
+        let meter = meter::measure(side.clone(), recorder.clone(), threads, measured);
         let meter = meter.map_err(no_thread)?;
         let generator = match (sends, cell.closed, &recorder) {
             (false, ..) => None,

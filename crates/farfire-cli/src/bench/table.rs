@@ -107,17 +107,18 @@ fn rows(out: &mut String, cell: &CellReport, contender: &ContenderReport, paint:
             let _ = writeln!(out, "{}", paint.paint(DIM, &row));
         }
     }
-    let others: [(&str, fn(&RunReport) -> &Figures); 2] = [
-        ("  uncorrected", |run| &run.uncorrected),
-        ("  sent late by", |run| &run.lateness),
-    ];
-    for (title, figures) in others.iter().filter(|_| !cell.cell.closed) {
+    let mut other = |title: &str, figures: &dyn Fn(&RunReport) -> Figures| {
         let row = Figures::SHOWN.map(|name| {
             let figure = median(over(&|run| figures(run).named(name)));
             format!("{:>9}", micros_or(figure))
         });
         let row = format!("  {title:<15}{}", row.concat());
         let _ = writeln!(out, "{}", paint.paint(DIM, &row));
+    };
+    // In a closed loop events are due when they are sent.
+    if !cell.cell.closed {
+        other("  uncorrected", &|run| run.uncorrected);
+        other("  sent late by", &|run| run.lateness);
     }
     if !contender.farfire_is.is_empty() {
         let ratios = contender

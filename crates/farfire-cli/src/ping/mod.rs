@@ -113,9 +113,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
         client = connected => client?,
         signal = signals.next() => return Err(signal.complaint("the server was not reached")),
     };
-    let mut printer = Printer::new(&options, &client, &reach);
+    let printer = Printer::new(&options, &client, &reach);
     let mut pinging = Pinging::new(&options, &client);
-    let ended = pinging.run(&mut printer, &mut signals).await;
+    let ended = pinging.run(&printer, &mut signals).await;
     printer.summary(&pinging.tallies, &client);
     client.leave().await;
     ended?;
@@ -152,11 +152,7 @@ impl<'a> Pinging<'a> {
     }
 
     /// Until the count, the deadline, Ctrl-C or the end of the connection. An error if it ended by itself.
-    async fn run(
-        &mut self,
-        printer: &mut Printer<'_>,
-        signals: &mut Signals,
-    ) -> Result<(), Complaint> {
+    async fn run(&mut self, printer: &Printer<'_>, signals: &mut Signals) -> Result<(), Complaint> {
         let began = Instant::now();
         let end = began + self.options.deadline.unwrap_or(LONG);
         let mut due = began;
@@ -232,7 +228,7 @@ impl<'a> Pinging<'a> {
         let _ = client.fire_server(&echo::RELIABLE, &bytes);
     }
 
-    fn answered(&mut self, (via, number, at): News, printer: &mut Printer<'_>) {
+    fn answered(&mut self, (via, number, at): News, printer: &Printer<'_>) {
         let answer = self.tallies[via as usize].answered(number, at);
         if via == self.options.via {
             printer.probe(number, answer, self.client);
@@ -240,7 +236,7 @@ impl<'a> Pinging<'a> {
     }
 
     /// Mentions the probes before `number` that have had no answer.
-    fn complain_until(&self, number: u32, checked: &mut u32, printer: &mut Printer<'_>) {
+    fn complain_until(&self, number: u32, checked: &mut u32, printer: &Printer<'_>) {
         while *checked < number {
             if self.tallies[self.options.via as usize].waits_for(*checked) {
                 printer.missing(*checked);

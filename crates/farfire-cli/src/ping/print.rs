@@ -27,7 +27,7 @@ impl<'a> Printer<'a> {
         let times = client.join_times();
         let stats = client.stats();
         let millis = |time: std::time::Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-        let name = client.setting("name").or(reach.name());
+        let name = client.setting("name").or_else(|| reach.name());
         let reached = json!({
             "record": "reached",
             "schema": SCHEMA,
