@@ -3,6 +3,8 @@
 //! They are for measuring: a client that knows nothing of a game can tell how long its events take there
 //! and back, which the transport's own round trip does not say. Each has a budget of its own
 //! ([`Limits::echo`](crate::Limits::echo)) and spends none of the game's; none is in the game's lists.
+//! What comes beyond that budget is dropped or answered as busy, and is an [`Offence`](crate::Offence) as
+//! with any other remote. Whoever measures joins as a player, and takes a seat.
 //! A server that wants none switches them off with [`ServerBuilder::echo`](crate::ServerBuilder::echo).
 //!
 //! This module knows nothing about what is measured, and a server none of it until the first client

@@ -5,9 +5,19 @@
 use std::{
     fs,
     process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
-use farfire::{Rate, Server, ServerBuilder, lan::JoinLink, tls::Identity};
+use farfire::{
+    Client, Rate, RemoteEvent, Server, ServerBuilder,
+    lan::JoinLink,
+    tls::{Identity, Trust},
+};
 use serde_json::Value;
 
 fn farfire(arguments: &[&str]) -> Output {
@@ -238,6 +248,42 @@ fn bench_measures_any_server_by_its_echo() {
     let one_way = bench(&[&arguments[..], &["--direction", "up"]].concat());
     printed(&one_way, 2);
     assert!(text(&one_way.stderr).contains("a clock that both ends share"));
+}
+
+/// A game whose handler blocks the network thread most of the time. A tool that waited for answers would
+/// see a few slow ones; what counts is what all events met that were due.
+#[test]
+fn a_server_that_stalls_cannot_hide_it() {
+    const STALL: RemoteEvent<()> = RemoteEvent::new("Stall");
+    let (server, address, pin) = server(|server| server.remotes(&[&STALL]));
+    server.on_server_event(&STALL, |_, ()| thread::sleep(Duration::from_millis(300)));
+    let trust = Trust::pinned([server.pin()]);
+    let client = Client::builder(&address, trust).connect_blocking().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = done.clone();
+    let stalling = thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            client.fire_server(&STALL, &()).unwrap();
+            thread::sleep(Duration::from_millis(400));
+        }
+    });
+    let arguments = [
+        "--server", &address, "--pin", &pin, "--repeat", "1", "--json",
+    ];
+    let load = ["--rate", "100", "--count", "200", "--max-lateness", "60s"];
+    let output = farfire(&[&["bench"], &arguments[..], &load].concat());
+    done.store(true, Ordering::Relaxed);
+    stalling.join().unwrap();
+    let report = json(&output);
+    let run = &report["cells"][0]["contenders"][0]["runs"][0];
+    assert_eq!(run["arrived"], 200, "{run}");
+    // Three quarters of them were due during a stall, which took 150 ms on average.
+    let p50 = run["latency"]["p50_us"].as_f64().unwrap();
+    let p90 = run["latency"]["p90_us"].as_f64().unwrap();
+    assert!(
+        p50 >= 30_000.0 && p90 >= 150_000.0,
+        "p50 {p50} us, p90 {p90} us"
+    );
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub(crate) struct Options {
     /// Runs; every figure comes with its least and most over them
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeat: u16,
-    /// Play over a bad network: lan, wifi, mobile, intercontinental or awful
+    /// Play over a bad network: lan, wifi, mobile_4g, intercontinental or awful
     #[arg(long, value_name = "PRESET")]
     net: Option<Preset>,
     /// Of the bad network and of random payloads; the same number gives the same ones
@@ -533,7 +533,7 @@ Examples:
   farfire bench --kind reliable,function --payload 16,1000,16k --md
   farfire bench --clients 100 --rate 60 --tick 60       as a game would send
   farfire bench --kind broadcast --clients 200 --rate 20
-  farfire bench --net mobile --seed 7                   a phone on the move, the same one each time
+  farfire bench --net mobile_4g --seed 7                a phone on the move, the same one each time
   farfire bench --json > before.json                    then change something, and
   farfire compare before.json after.json
   farfire bench --svg latency.svg --hgrm latency.hgrm

@@ -72,7 +72,7 @@ impl<'a> Printer<'a> {
         .map(units::time);
         let second = format!(
             "joined in {all}: address {resolve}, QUIC and TLS {handshake}, answer {welcome}; \
-             path MTU {}; 0-RTT not used",
+             path MTU {} so far; 0-RTT not used",
             stats.mtu
         );
         self.line(&self.paint.paint(BOLD, &first));
@@ -122,11 +122,12 @@ impl<'a> Printer<'a> {
     /// What it comes to.
     pub(super) fn summary(&self, tallies: &[Tally; 3], client: &Client) {
         let summaries = Via::ALL.map(|via| (via, tallies[via as usize].summary()));
-        let network = client.stats().network_ping.as_secs_f64() * 1e6;
+        let stats = client.stats();
+        let network = stats.network_ping.as_secs_f64() * 1e6;
         if self.options.json || self.options.json_lines {
             let mut record = json!({
                 "record": "summary", "schema": SCHEMA, "via": self.options.via.name(),
-                "size": self.options.size, "network_us": network,
+                "size": self.options.size, "network_us": network, "mtu": stats.mtu,
             });
             for (via, summary) in summaries.iter().filter(|(_, summary)| summary.sent > 0) {
                 record[via.name()] = json!(summary);
@@ -142,9 +143,10 @@ impl<'a> Printer<'a> {
                 self.row(via, &summary);
             }
         }
+        let network = millis(Some(network));
+        let mtu = stats.mtu;
         self.line(&format!(
-            "network     {} round trip of the path",
-            millis(Some(network))
+            "network     {network} round trip of the path, path MTU {mtu}"
         ));
     }
 
