@@ -38,6 +38,7 @@
 //! | call, and know what became of it | [`Invocation`], [`InvokeError::delivery`] |
 //! | say who a server is, and whom to trust | [`tls`] |
 //! | bound what a peer may cost | [`Limits`], [`Timeouts`], [`Rate`] |
+//! | host and join a playtest on a local network | [`Server::playtest`], [`Client::join`], [`lan`] |
 //! | see what happens | [`LinkStats`], [`RemoteStats`]; logs go to `tracing` |
 //! | know how far away a server is | [`echo`], [`Client::join_times`] |
 //! | choose threads | [`Network`] |

@@ -112,6 +112,20 @@ fn unreliable() {
 }
 
 #[test]
+fn lan_host_and_lan_join() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().to_str().expect("a path in UTF-8");
+    let host = Process::example("lan_host", &[folder]);
+    let link = host.line();
+    assert!(link.starts_with("farfire://"), "{link}");
+    for name in ["Ada", "Bo"] {
+        let player = Process::example("lan_join", &[&link, name]);
+        assert_eq!(player.end(), [format!("{name}: hello")]);
+    }
+    assert_eq!(host.end(), ["Ada joined", "Bo joined"]);
+}
+
+#[test]
 fn the_lines_are_the_same_over_a_bad_network() {
     let bad = |seed| Weather {
         delay: Duration::from_millis(50),

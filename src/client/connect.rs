@@ -307,7 +307,7 @@ pub enum ConnectError {
         waited: Duration,
     },
     /// The server has an identity that is not trusted.
-    #[error("{}", known.explain(*address, code))]
+    #[error("{}", known.explain(*address, pin))]
     UntrustedServer {
         /// The address.
         address: SocketAddr,

@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Debug,
+    fmt::{Debug, Display},
+    str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     codec,
     config::{Limits, Rate},
+    lan::{Address, JoinLink, JoinToken},
     remote::RemoteKind,
     session::{
         Arrival, Directory, Event, Held, LaneKey, Meta, Session, Side, Violation,
         ledger::{DropCause, Ledger},
     },
+    tls::{self, Code},
     values::{BrickColor, CFrame, Vector3},
     wire::{
         control::Control,
@@ -46,6 +49,37 @@ pub fn frame(data: &[u8]) {
         put_frame(&mut again, frame.remote, &frame.payload);
     }
     assert!(stream.starts_with(&again));
+}
+
+/// What comes from a chat or a keyboard: a link, a code, a token or an address that can be read can be written, and
+/// read again as the same.
+pub fn link(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    same_again::<JoinLink>(text);
+    same_again::<Code>(text);
+    same_again::<JoinToken>(text);
+    same_again::<Address>(text);
+    if let Ok(link) = text.parse::<JoinLink>() {
+        assert!(link.addresses().len() <= 17 && !link.addresses().is_empty());
+        assert!(
+            link.name()
+                .is_none_or(|name| !name.chars().any(char::is_control))
+        );
+    }
+}
+
+fn same_again<T: FromStr + Display + PartialEq>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let again = value.to_string().parse::<T>();
+        assert!(again.is_ok_and(|again| again == value), "{text:?}");
+    }
+}
+
+/// The file of known servers: what can be read is within its bounds, and written as it was read.
+pub fn known_servers(data: &[u8]) {
+    tls::known_file_is_sound(data);
 }
 
 fn deframe<'a>(

@@ -3,6 +3,7 @@ use std::{fs, path::Path};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::tls::Pin;
 use crate::wire::{
     code::{CallCode, CloseCode},
     hello::{Limits as Allowed, Refused, Welcome},
@@ -24,6 +25,8 @@ fn targets() -> Vec<Target> {
         ("prelude", prelude, preludes()),
         ("codec", codec, payloads()),
         ("session", session, sessions()),
+        ("link", link, links()),
+        ("known_servers", known_servers, known_files()),
     ]
 }
 
@@ -241,6 +244,31 @@ fn sessions() -> Vec<Vec<u8>> {
         .into()
 }
 
+fn links() -> Vec<Vec<u8>> {
+    let address = |text: &str| text.parse::<Address>().unwrap();
+    let pin = Pin::from_bytes([0x5a; 32]);
+    let link = JoinLink::new(address("192.168.1.7:4433"), pin)
+        .also_at([address("[fd00::7]:4433"), address("desk.local:4433")])
+        .with_name("desert duel")
+        .with_token(JoinToken::from_bytes([0xa5; 16]));
+    let texts = [link.to_string(), pin.code().to_string(), "[::1]:1".into()];
+    texts.map(String::into_bytes).into()
+}
+
+fn known_files() -> Vec<Vec<u8>> {
+    let pin = |byte| Pin::from_bytes([byte; 32]);
+    let file = format!(
+        "version = 1\n\n[[server]]\npin = \"{}\"\nname = \"desert-duel\"\nlast_addrs = [\"192.168.1.7:4433\"]\n\
+         first_seen = 2026-11-03T18:22:05Z\nlast_seen = 2026-11-03T18:22:05Z\nvia = \"link\"\nnext = \"{}\"\n\
+         retired = [\"{}\"]\n\n[[refused]]\npin = \"{}\"\nname = \"\"\naddress = \"a:1\"\nseen = 2026-11-03T18:22:05Z\n",
+        pin(1),
+        pin(2),
+        pin(3),
+        pin(4),
+    );
+    vec![file.into_bytes()]
+}
+
 /// The seeds of the fuzzers are what this version writes. `FARFIRE_WRITE_SEEDS=1` writes them.
 #[test]
 fn the_seeds_are_valid_and_current() {
@@ -277,6 +305,20 @@ fn the_seeds_are_understood() {
             .all(|seed| decode_reply(seed.into()).is_ok())
     );
     assert!(controls().iter().all(|seed| Control::decode(seed).is_ok()));
+    let [link, code, address] = links().try_into().unwrap();
+    let text = |seed: Vec<u8>| String::from_utf8(seed).unwrap();
+    assert!(text(link).parse::<JoinLink>().is_ok() && text(code).parse::<Code>().is_ok());
+    assert!(text(address).parse::<Address>().is_ok());
+    let known = tempfile::NamedTempFile::new().unwrap();
+    fs::write(known.path(), &known_files()[0]).unwrap();
+    assert_eq!(
+        tls::KnownServers::open(known.path())
+            .unwrap()
+            .list()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Valid messages with some bytes changed, cut or put in.

@@ -81,7 +81,7 @@ fn split(text: &str) -> Result<(String, &str), AddressError> {
         let port = rest.strip_prefix(':').ok_or(AddressError::Port)?;
         return Ok((host.to_string(), port));
     }
-    let (host, port) = text.rsplit_once(':').ok_or(match is_host(text) {
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| match is_host(text) {
         true => AddressError::Port,
         false => AddressError::Host,
     })?;

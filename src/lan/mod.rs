@@ -30,7 +30,9 @@ pub use self::{
 #[doc(no_inline)]
 pub use crate::tls::{Code, CodeError};
 
-pub(crate) use self::{interfaces::is_private, token::TokenVerdict};
+#[cfg(feature = "discovery")]
+pub(crate) use self::interfaces::is_private;
+pub(crate) use self::token::TokenVerdict;
 
 /// The port that a playtest server tries first.
 pub const DEFAULT_PORT: u16 = 4433;

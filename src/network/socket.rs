@@ -17,14 +17,29 @@ use super::Network;
 use crate::conditioner::ConditionedSocket;
 
 impl Network {
-    /// An endpoint that listens on `address`, on the first thread.
+    /// An endpoint that listens on the first of `addresses` whose port is not taken, on the first thread.
+    ///
+    /// The error comes with the address that it is about, which is the last one if all are taken.
     pub(crate) fn server_endpoint(
         &self,
-        address: SocketAddr,
+        addresses: impl IntoIterator<Item = SocketAddr>,
         config: ServerConfig,
-    ) -> io::Result<Endpoint> {
+    ) -> Result<Endpoint, (SocketAddr, io::Error)> {
         let _entered = self.runtime(0).enter();
-        self.endpoint(address, EndpointConfig::default(), Some(config))
+        let mut taken = None;
+        for address in addresses {
+            let config = Some(config.clone());
+            match self.endpoint(address, EndpointConfig::default(), config) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    taken = Some((address, error));
+                }
+                opened => return opened.map_err(|error| (address, error)),
+            }
+        }
+        Err(taken.unwrap_or_else(|| {
+            let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            (nowhere, io::ErrorKind::AddrNotAvailable.into())
+        }))
     }
 
     /// An endpoint for clients that connect to an address like `peer`; call it on a network thread.

@@ -258,7 +258,11 @@ impl ServerBuilder {
             }
         })?;
         let config = network::server_config(crypto, &self.limits, &self.timeouts);
-        let endpoint = listen(&network, address, self.ports, &config)?;
+        let ports = address.port()..=address.port().saturating_add(self.ports);
+        let addresses = ports.map(|port| SocketAddr::new(address.ip(), port));
+        let endpoint = network
+            .server_endpoint(addresses, config)
+            .map_err(|(address, source)| StartError::Bind { address, source })?;
         let address = endpoint
             .local_addr()
             .map_err(|source| StartError::Bind { address, source })?;
@@ -336,34 +340,6 @@ fn watch(registry: &Arc<Registry<Player>>, hubs: &[Arc<Hub>], changed: &Arc<Noti
         }
         hubs.iter().for_each(|hub| hub.wake_all());
     });
-}
-
-/// Listens on `address`, or on one of so many `ports` after it.
-fn listen(
-    network: &Network,
-    address: SocketAddr,
-    ports: u16,
-    config: &quinn::ServerConfig,
-) -> Result<quinn::Endpoint, StartError> {
-    let mut at = address;
-    loop {
-        match network.server_endpoint(at, config.clone()) {
-            Err(source)
-                if source.kind() == io::ErrorKind::AddrInUse
-                    && at.port() - address.port() < ports
-                    && at.port() < u16::MAX =>
-            {
-                at.set_port(at.port() + 1);
-            }
-            Err(source) => {
-                return Err(StartError::Bind {
-                    address: at,
-                    source,
-                });
-            }
-            Ok(endpoint) => return Ok(endpoint),
-        }
-    }
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, StartError> {

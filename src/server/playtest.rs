@@ -55,7 +55,7 @@ impl PlaytestBuilder {
             source: Source::Folder("certs".into()),
             ip: None,
             port: None,
-            needs_token: true,
+            needs_token: false,
             game: String::new(),
             advertise: true,
             configure: Vec::new(),
@@ -86,9 +86,9 @@ impl PlaytestBuilder {
         self
     }
 
-    /// Whether joining takes the token in the link (default yes).
+    /// Whether joining takes a token, which the link then holds (default no).
     ///
-    /// Without one, whoever reaches the server can join; a code or an address is then all it takes.
+    /// Without one, whoever reaches the server can join, by its code or address too. With one, it takes the link.
     pub fn token(mut self, needed: bool) -> Self {
         self.needs_token = needed;
         self

@@ -32,6 +32,8 @@ pub use known::{Known, KnownServer, KnownServers, KnownServersError, Via};
 pub use pin::{Pin, PinError};
 pub use trust::{CertificateFault, Trust, TrustError};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use known::file_is_sound as known_file_is_sound;
 pub(crate) use resolver::Certificates;
 pub(crate) use trust::Verdict;
 

@@ -154,6 +154,57 @@ async fn another_pin_is_refused_and_recorded() {
 }
 
 #[tokio::test]
+async fn an_identity_is_replaced_between_two_handshakes() {
+    let (one, other) = (server(valid()).identity, server(valid()).identity);
+    let certificates = Certificates::new(&one);
+    let config = || super::server_config(&certificates, ALPN).unwrap();
+    let trust = Trust::pinned([other.pin()]);
+    let (connected, verdict) = handshake(config(), &trust, NAME).await;
+    assert!(connected.is_err());
+    assert_eq!(
+        (verdict.received(), verdict.believed()),
+        (Some(one.pin()), None)
+    );
+    let running = config();
+    certificates.set(&other);
+    assert_eq!(certificates.pin(), other.pin());
+    let (connected, verdict) = handshake(running, &trust, NAME).await;
+    assert!(connected.is_ok(), "{connected:?}");
+    assert_eq!(verdict.believed(), Some(other.pin()));
+}
+
+/// Theirs is a certificate of its own, once there is one.
+#[tokio::test]
+async fn browsers_are_not_shown_the_identity() {
+    let identity = server(valid()).identity;
+    let both: &[&[u8]] = &[b"farfire/1", b"h3"];
+    let trust = Trust::pinned([identity.pin()]);
+    for (offered, is_shown) in [(&both[..1], true), (both, true), (&both[1..], false)] {
+        let client = client_config(&trust, offered).unwrap();
+        let (connected, verdict) =
+            handshake_with(server_config(&identity, both).unwrap(), client, NAME).await;
+        assert_eq!(connected.is_ok(), is_shown, "{connected:?}");
+        assert_eq!(verdict.believed().is_some(), is_shown);
+    }
+}
+
+/// They are made into pins before the handshake; one that is left as it is believes nobody.
+#[tokio::test]
+async fn known_servers_are_not_asked_during_a_handshake() {
+    let identity = server(valid()).identity;
+    let dir = tempfile::tempdir().unwrap();
+    let known = KnownServers::open(dir.path().join("known_servers.toml")).unwrap();
+    known.accept(identity.pin(), "", "", Via::Manual).unwrap();
+    let trust = Trust::known_servers(known.clone());
+    assert!(trust.known().is_some() && trust.pins().is_empty());
+    let (connected, _) = handshake(server_config(&identity, ALPN).unwrap(), &trust, NAME).await;
+    assert!(connected.is_err());
+    let trust = Trust::pinned(known.pins().unwrap());
+    let (connected, _) = handshake(server_config(&identity, ALPN).unwrap(), &trust, NAME).await;
+    assert!(connected.is_ok(), "{connected:?}");
+}
+
+#[tokio::test]
 async fn only_pins_ignore_dates() {
     let server = server(expired());
     let config = || server_config(&server.identity, ALPN).unwrap();

@@ -10,7 +10,7 @@ use farfire::{
     Client, CloseCode, ConnectError, Delivery, DisconnectReason, DropCause, FireError, InvokeError,
     Limits, Player, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
     UnreliableRemoteEvent, What,
-    tls::{CertificateFault, Identity, Pin, PinError, Trust},
+    tls::{CertificateFault, Identity, Known, Pin, PinError, Trust},
 };
 use quinn::{ReadToEndError, VarInt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -188,17 +188,21 @@ async fn a_wrong_pin_names_the_expected_and_the_received_one() {
     match &error {
         ConnectError::UntrustedServer {
             address: at,
-            expected: wanted,
-            received,
+            pin,
+            code,
+            known: Known::Pinned { expected: wanted },
+            ..
         } => {
             assert_eq!(*at, address);
             assert_eq!(wanted, &[expected, other]);
-            assert_eq!(*received, world.server.pin());
+            assert_eq!((*pin, *code), (world.server.pin(), pin.code()));
         }
         other => panic!("{other:?}"),
     }
     let received = world.server.pin().to_string();
-    assert_text(&error, &[&received, "ask its host for the current pin"]);
+    let expected = expected.to_string();
+    let phrases = [&*received, &*expected, "ask the host for the current link"];
+    assert_text(&error, &phrases);
 
     // No pins is no trust, and a pin that was mistyped says where.
     let client = Client::builder(address.to_string(), Trust::pinned([]));

@@ -11,6 +11,7 @@ mod handlers;
 mod inbox;
 mod invoking;
 mod joining;
+mod lan;
 mod lanes;
 mod leaving;
 mod ledger;

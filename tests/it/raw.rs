@@ -17,7 +17,8 @@ use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
     version::TLS13,
 };
 
@@ -225,6 +226,26 @@ pub(crate) fn server(alpn: &[u8]) -> (Endpoint, Pin) {
     let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
     let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
     (endpoint, identity.pin())
+}
+
+/// A QUIC server that shows the certificate of another, of which it does not have the key.
+pub(crate) fn impostor(certificate: &[u8]) -> Endpoint {
+    let chain = CertificateDer::pem_slice_iter(certificate);
+    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+    let key = PrivateKeyDer::Pkcs8(key.into());
+    let provider = ring::default_provider();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let shown = CertifiedKey::new(chain, key);
+    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    tls.alpn_protocols = vec![ALPN.into()];
+    let crypto = QuicServerConfig::try_from(tls).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
 
 /// Believes everyone. It is the server that is tested here, by its enemies.

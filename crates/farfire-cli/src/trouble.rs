@@ -54,6 +54,11 @@ pub(crate) fn connect(error: &ConnectError, way: Way) -> Complaint {
         }
         ConnectError::Banned { .. } => "ask the host",
         ConnectError::BadName { .. } => "choose another name: farfire join --name NAME",
+        ConnectError::Refused { reason, .. } => {
+            let error = format!("the host refused: {}", printable(reason));
+            let help = "ask the host, or choose another name: farfire join --name NAME";
+            return Complaint::new(error, help);
+        }
         ConnectError::ProtocolVersion { .. } => {
             "update farfire on the machine that has the older one"
         }

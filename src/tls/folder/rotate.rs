@@ -84,12 +84,14 @@ impl Folder<'_> {
 
 impl Pair {
     /// Both files, if both are there.
-    fn read(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, IdentityError> {
+    fn read(&self) -> Result<Option<(Bytes, Bytes)>, IdentityError> {
         let key = super::read(&self.key, super::Secrecy::Secret)?;
         let certificate = super::read(&self.certificate, super::Secrecy::Public)?;
         Ok(key.zip(certificate))
     }
 }
+
+type Bytes = Vec<u8>;
 
 /// Another process that does the same may have been first.
 fn rename(from: &std::path::Path, to: &std::path::Path) -> Result<(), IdentityError> {

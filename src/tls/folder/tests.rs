@@ -215,3 +215,100 @@ fn renewal_keeps_the_key_and_the_pin() {
     assert_eq!(fs::read(dir.path().join("server.key")).unwrap(), key);
     assert_eq!(names_in(dir.path()).len(), 3, "nothing is left behind");
 }
+
+#[test]
+fn the_next_identity_takes_its_place_after_thirty_days() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    let present = folder.load_or_create(NOW).unwrap();
+    assert_eq!(present.next(), None);
+    let next = folder.prepare_next(NOW).unwrap();
+    assert_ne!(next.pin, present.pin());
+    assert_eq!(next.from, at(NOW + 30 * DAY));
+    assert_eq!(
+        folder.prepare_next(NOW + DAY).unwrap(),
+        next,
+        "there is one already"
+    );
+    assert_eq!(names_in(dir.path()).len(), 5);
+    for days in [0, 29] {
+        let identity = folder.load_or_create(NOW + days * DAY).unwrap();
+        assert_eq!(
+            (identity.pin(), identity.next()),
+            (present.pin(), Some(next))
+        );
+    }
+    let identity = folder.load_or_create(NOW + 30 * DAY).unwrap();
+    assert_eq!((identity.pin(), identity.next()), (next.pin, None));
+    assert_eq!(names_in(dir.path()).len(), 3, "nothing is left behind");
+    assert_eq!(folder.load_or_create(NOW).unwrap().pin(), next.pin);
+}
+
+#[test]
+fn rotating_needs_a_next_identity_and_waits_for_no_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    let error = folder.rotate(NOW).unwrap_err();
+    assert!(
+        matches!(&error, IdentityError::NoNext { dir: at } if at == dir.path()),
+        "{error:?}"
+    );
+    let next = folder.prepare_next(NOW).unwrap();
+    assert_eq!(folder.rotate(NOW).unwrap().pin(), next.pin);
+    assert!(matches!(
+        folder.rotate(NOW),
+        Err(IdentityError::NoNext { .. })
+    ));
+}
+
+#[test]
+fn a_switch_that_a_crash_interrupted_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    folder.load_or_create(NOW).unwrap();
+    let next = folder.prepare_next(NOW).unwrap();
+    fs::rename(dir.path().join("next.key"), dir.path().join("server.key")).unwrap();
+    assert_eq!(folder.load_or_create(NOW).unwrap().pin(), next.pin);
+    assert_eq!(names_in(dir.path()).len(), 3);
+}
+
+#[test]
+fn a_preparation_that_a_crash_interrupted_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    let present = folder.load_or_create(NOW).unwrap();
+    let next = folder.prepare_next(NOW).unwrap();
+    fs::remove_file(dir.path().join("next.crt")).unwrap();
+    let identity = folder.load_or_create(NOW).unwrap();
+    assert_eq!((identity.pin(), identity.next()), (present.pin(), None));
+    assert_eq!(
+        folder.prepare_next(NOW).unwrap().pin,
+        next.pin,
+        "the key that was made is used"
+    );
+}
+
+#[test]
+fn processes_that_rotate_at_once_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    folder.load_or_create(NOW).unwrap();
+    let next = folder.prepare_next(NOW).unwrap();
+    let barrier = Barrier::new(6);
+    let load = || {
+        barrier.wait();
+        Folder::new(dir.path())
+            .load_or_create(NOW + 31 * DAY)
+            .unwrap()
+            .pin()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(load)).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), next.pin);
+        }
+    });
+    assert_eq!(names_in(dir.path()).len(), 3, "nothing is left behind");
+}
+
+const DAY: i64 = 24 * 60 * 60;

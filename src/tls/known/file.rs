@@ -224,7 +224,7 @@ pub(super) fn change<T>(
     edit: impl FnOnce(&mut Contents) -> T,
 ) -> Result<T, KnownServersError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = dir.unwrap_or(Path::new("."));
+    let dir = dir.unwrap_or_else(|| Path::new("."));
     let io_at = |path: &Path| {
         let path = path.to_owned();
         move |source| KnownServersError::Io { path, source }

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use self::file::{Contents, Entry, Refused};
+use self::file::{Entry, Refused};
 use super::certificate::now;
 use super::{Code, Pin};
 
@@ -296,16 +296,18 @@ pub enum Known {
 
 impl Known {
     /// The refusal in words, with what to do.
-    pub(crate) fn explain(&self, address: SocketAddr, received: &Code) -> String {
+    pub(crate) fn explain(&self, address: SocketAddr, pin: &Pin) -> String {
+        let received = pin.code();
         match self {
             Self::Pinned { expected } => {
-                let codes: Vec<_> = expected.iter().map(|pin| pin.code().to_string()).collect();
-                let expected = match codes.is_empty() {
+                let pins: Vec<_> = expected.iter().map(Pin::to_string).collect();
+                let expected = match pins.is_empty() {
                     true => "no server is".to_owned(),
-                    false => format!("{} is", codes.join(" or ")),
+                    false => format!("{} is", pins.join(" or ")),
                 };
+                // In full: two that differ late have the same code.
                 format!(
-                    "{address} has the identity {received}, and {expected} expected: ask the host for the current link; if it has \
+                    "{address} has the identity {pin}, and {expected} expected: ask the host for the current link; if it has \
                      not changed, something answers in the server's place"
                 )
             }
@@ -314,7 +316,7 @@ impl Known {
                  accept it if they match"
             ),
             Self::Changed { before } => {
-                let KnownServer { pin, name, via, .. } = &**before;
+                let KnownServer { name, via, .. } = &**before;
                 let name = match name.is_empty() {
                     true => String::new(),
                     false => format!("{name:?}, "),
@@ -327,9 +329,24 @@ impl Known {
                      Either the host made a new identity (certs/ was deleted) or something on this\n  \
                      network is answering in its place.\n\
                      help: ask the host to run `farfire cert show`. If the codes match: farfire trust accept {received}",
-                    expected = pin.code(),
+                    expected = before.pin.code(),
                 )
             }
+        }
+    }
+}
+
+/// For the fuzzers: panics if a file that can be read breaks a promise.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn file_is_sound(bytes: &[u8]) {
+    match file::parse(bytes) {
+        Ok(contents) => {
+            let text = file::render(&contents);
+            assert_eq!(file::parse(text.as_bytes()), Ok(contents));
+        }
+        Err((line, detail)) => {
+            assert!(line <= 1 + bytes.iter().filter(|byte| **byte == b'\n').count());
+            assert!(detail.len() <= 4 * 200);
         }
     }
 }

@@ -47,7 +47,7 @@ impl Samples {
 
 /// From 1 ns to an hour, three digits.
 pub(crate) fn empty() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are in order")
+    Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are in order")
 }
 
 /// What the sending side noted.
@@ -183,7 +183,8 @@ struct Seen {
 
 impl Recorder {
     pub(crate) fn new(schedule: Schedule, closed: bool) -> Self {
-        let spans = (0..SPANS).map(|_| Histogram::new(2).expect("two digits are allowed"));
+        let bounds = || Histogram::new_with_bounds(1, HOUR, 2).expect("the bounds are in order");
+        let spans = (0..SPANS).map(|_| bounds());
         Self {
             schedule,
             closed,
@@ -357,6 +358,8 @@ impl Figures {
     pub(crate) const SHOWN: [&'static str; 6] = ["p50", "p90", "p99", "p99.9", "p99.99", "max"];
 }
 
+/// Longer than anything is waited for, in nanoseconds.
+const HOUR: u64 = 3_600_000_000_000;
 /// So many samples must lie beyond a percentile: a tenth of what is asked for there is chance.
 const BEYOND: f64 = 10.0;
 const ROUNDING: f64 = 1e-6;
@@ -447,6 +450,30 @@ mod tests {
             "{}",
             recording.jitter
         );
+    }
+
+    #[test]
+    fn the_series_shows_when_it_was_slow() {
+        let recorder = recorder();
+        for sequence in 1000..3000 {
+            let due = u64::from(sequence) * 1_000_000;
+            let latency = if (2000..2100).contains(&sequence) {
+                5_000_000
+            } else {
+                80_000
+            };
+            recorder.arrived(0, stamp(sequence, due), due + latency);
+        }
+        let series = recorder.finish().series;
+        assert_eq!(series.len(), SPANS);
+        assert_eq!(series.iter().map(|span| span.samples).sum::<u64>(), 2000);
+        for span in series {
+            let expected = match span.from_s {
+                from if (1.0..1.09).contains(&from) => 5000.0,
+                _ => 80.0,
+            };
+            assert!((span.max_us / expected - 1.0).abs() < 0.02, "{span:?}");
+        }
     }
 
     #[test]

@@ -17,8 +17,9 @@ pub(super) struct Screen {
     out: Stdout,
     /// The lines above the one being typed.
     live: Vec<String>,
-    /// How many of them are on the terminal now.
-    drawn: u16,
+    /// How many columns each line took that is on the terminal now, and where the cursor is in the last.
+    drawn: Vec<usize>,
+    cursor: usize,
     unread: bool,
 }
 
@@ -28,7 +29,8 @@ impl Screen {
         Ok(Self {
             out: io::stdout(),
             live: Vec::new(),
-            drawn: 0,
+            drawn: Vec::new(),
+            cursor: 0,
             unread: false,
         })
     }
@@ -69,12 +71,15 @@ impl Screen {
     }
 
     fn erase(&mut self) -> io::Result<()> {
-        queue!(self.out, MoveToColumn(0))?;
-        if self.drawn > 0 {
-            queue!(self.out, MoveUp(self.drawn))?;
+        let above = rows_above(&self.drawn, self.cursor, width());
+        self.drawn.clear();
+        self.cursor = 0;
+        // Line by line: some terminals keep a copy of a screen that is cleared in one go.
+        queue!(self.out, MoveToColumn(0), Clear(ClearType::CurrentLine))?;
+        for _ in 0..above {
+            queue!(self.out, MoveUp(1), Clear(ClearType::CurrentLine))?;
         }
-        self.drawn = 0;
-        queue!(self.out, Clear(ClearType::FromCursorDown))
+        Ok(())
     }
 
     fn draw(&mut self, (text, cursor): (String, usize)) -> io::Result<()> {
@@ -82,16 +87,14 @@ impl Screen {
         // On a low terminal the line being typed comes first.
         let most = height.saturating_sub(2);
         for line in self.live.iter().take(most.into()) {
-            queue!(self.out, Print(fit(line, width)), Print("\r\n"))?;
-            self.drawn += 1;
+            let (line, columns) = fit(line, width);
+            queue!(self.out, Print(line), Print("\r\n"))?;
+            self.drawn.push(columns);
         }
-        let column = u16::try_from(PROMPT.len() + cursor).unwrap_or(u16::MAX);
-        queue!(
-            self.out,
-            Print(PROMPT),
-            Print(fit(&text, Self::room())),
-            MoveToColumn(column)
-        )?;
+        let (text, _) = fit(&text, Self::room());
+        self.cursor = PROMPT.len() + cursor;
+        let column = u16::try_from(self.cursor).unwrap_or(u16::MAX);
+        queue!(self.out, Print(PROMPT), Print(text), MoveToColumn(column))?;
         self.out.flush()
     }
 }
@@ -108,21 +111,29 @@ fn width() -> usize {
     terminal::size().map_or(80, |(columns, _)| columns.max(20).into())
 }
 
-/// The beginning of a line that fits into `width` columns, styles not counted.
-fn fit(line: &str, width: usize) -> String {
+/// How far up the first of the drawn lines is. A terminal that has become narrower has wrapped them.
+fn rows_above(drawn: &[usize], cursor: usize, width: usize) -> u16 {
+    let rows = drawn.iter().map(|columns| columns.div_ceil(width).max(1));
+    let rows = rows.sum::<usize>() + cursor / width;
+    u16::try_from(rows).unwrap_or(u16::MAX)
+}
+
+/// The beginning of a line that fits into `width` columns, styles not counted, and how many it takes.
+fn fit(line: &str, width: usize) -> (String, usize) {
     let (mut fitting, mut used, mut in_style) = (String::new(), 0, false);
+    let mut is_full = false;
     for c in line.chars() {
         in_style |= c == '\x1b';
-        if !in_style {
-            used += c.width().unwrap_or(0);
-        }
+        let columns = if in_style { 0 } else { c.width().unwrap_or(0) };
+        is_full |= used + columns > width;
         // Styles behind what fits are kept: they end those before it.
-        if in_style || used <= width {
+        if in_style || !is_full {
             fitting.push(c);
+            used += columns;
         }
         in_style &= c != 'm';
     }
-    fitting
+    (fitting, used)
 }
 
 const PROMPT: &str = "> ";
@@ -133,8 +144,18 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_by_columns_and_its_styles_still_end() {
-        assert_eq!(fit("\x1b[31mabcdef\x1b[0m", 3), "\x1b[31mabc\x1b[0m");
-        assert_eq!(fit("\u{6771}\u{4eac}", 3), "\u{6771}");
-        assert_eq!(fit("short", 80), "short");
+        assert_eq!(
+            fit("\x1b[31mabcdef\x1b[0m", 3),
+            ("\x1b[31mabc\x1b[0m".into(), 3)
+        );
+        assert_eq!(fit("\u{6771}\u{4eac}x", 3), ("\u{6771}".into(), 2));
+        assert_eq!(fit("short", 80), ("short".into(), 5));
+    }
+
+    #[test]
+    fn lines_that_a_narrower_terminal_has_wrapped_are_erased_as_well() {
+        assert_eq!(rows_above(&[74, 0, 80], 5, 80), 3);
+        assert_eq!(rows_above(&[74, 0, 80], 5, 60), 5);
+        assert_eq!(rows_above(&[], 25, 20), 1);
     }
 }

@@ -76,7 +76,11 @@ fn judge(interfaces: &[Interface]) -> Finding {
     let (local, public) = (of(InterfaceKind::Lan), of(InterfaceKind::Public));
     let virtual_ones = of(InterfaceKind::Virtual);
     if !local.is_empty() {
-        return Finding::fine(INTERFACES, local);
+        let found = match public.is_empty() {
+            true => local,
+            false => format!("{local}; public: {public}"),
+        };
+        return Finding::fine(INTERFACES, found);
     }
     if !public.is_empty() {
         let finding = Finding::note(INTERFACES, format!("only public addresses: {public}"));

@@ -8,10 +8,12 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-use farfire::{DisconnectReason, HandlerError, Player, Remote, Server, ServerBuilder};
+use farfire::{
+    Admission, DisconnectReason, HandlerError, Player, Refusal, Remote, Server, ServerBuilder,
+};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::world::{ADD, NEWS, News, PLAYERS, SAY, speech};
+use crate::world::{ADD, HOST, NEWS, News, PLAYERS, SAY, speech};
 
 /// The remotes of the world.
 const REMOTES: [&dyn Remote; 4] = [&SAY, &ADD, &NEWS, &PLAYERS];
@@ -53,6 +55,7 @@ impl Game {
         let (arrivals, departures) = (self.clone(), self.clone());
         builder
             .remotes(&REMOTES)
+            .authenticate(|join| async move { admit(&join.name) })
             .on_player_added(move |player| arrivals.welcome(player))
             .on_player_removing(move |player, reason| departures.part(player, reason))
     }
@@ -96,6 +99,10 @@ impl Game {
         Ok(value)
     }
 
+    pub(super) fn counter(&self) -> i64 {
+        self.0.counter.load(Ordering::Relaxed)
+    }
+
     /// How much was too much for the screen since the last time it was asked.
     pub(super) fn take_unseen(&self) -> u64 {
         self.0.unseen.swap(0, Ordering::Relaxed)
@@ -109,7 +116,7 @@ impl Game {
             .filter(|other| *other != player);
         let others: Vec<_> = others.collect();
         let welcome = News::Welcome {
-            counter: self.0.counter.load(Ordering::Relaxed),
+            counter: self.counter(),
             players: others.iter().map(|other| other.name().into()).collect(),
         };
         // Whom it does not reach has left again.
@@ -135,6 +142,14 @@ impl Game {
         if self.0.seen.try_send(seen).is_err() {
             self.0.unseen.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Everybody may play, but nobody speaks as the host.
+fn admit(name: &str) -> Result<Admission, Refusal> {
+    match name.trim().eq_ignore_ascii_case(HOST) {
+        true => Err(format!("nobody but the host is called {HOST}").into()),
+        false => Ok(Admission::new()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of links, codes and addresses, but for the text that shows them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use farfire::{
     Player, PlayerId, PlaytestServer,
@@ -23,7 +23,7 @@ use crate::{
     json::Record,
     paint::{BOLD, DIM, Paint, YELLOW, printable},
     signal::{self, Signals},
-    world::{Meter, News, PLAYERS, Row, speech, table},
+    world::{HOST, Meter, News, PLAYERS, Row, speech, table},
 };
 
 /// A server with its world, at a prompt.
@@ -72,13 +72,15 @@ impl Session {
         self.console.set_live(Vec::new());
         let players = self.server.players().len();
         self.server.shutdown().await;
-        self.tell(
-            || match players {
-                0 => "The game is over.".into(),
-                _ => format!("The game is over; {} told.", people(players, "player was")),
-            },
-            || Record::new("end").plain("players", players),
-        );
+        if self.json || result.is_ok() {
+            self.tell(
+                || match players {
+                    0 => "The game is over.".into(),
+                    _ => format!("The game is over; {} told.", people(players, "player was")),
+                },
+                || Record::new("end").plain("players", players),
+            );
+        }
         result
     }
 
@@ -216,8 +218,7 @@ impl Session {
     }
 
     fn joined(&mut self, player: &Player) {
-        let address = player.address();
-        let address = std::net::SocketAddr::new(address.ip().to_canonical(), address.port());
+        let address = plain(player.address());
         let (count, most) = (self.server.players().len(), self.server.max_players());
         // Listed at once, and measured with the next look.
         let row =
@@ -257,8 +258,13 @@ impl Session {
     fn list(&mut self) {
         self.look();
         if self.json {
+            let players = self.server.players();
             for row in &self.rows {
-                self.console.print(&row.record().finish());
+                // The host alone learns where players are.
+                let player = players.iter().find(|of| of.id().as_u64() == row.id);
+                let address = player.map_or_else(String::new, |of| plain(of.address()).to_string());
+                let record = row.record().text("address", &address);
+                self.console.print(&record.finish());
             }
             let count = Record::new("players").plain("count", self.rows.len());
             self.console.print(&count.finish());
@@ -285,7 +291,7 @@ impl Session {
         };
         let title = match count {
             0 => "Waiting for players.".into(),
-            _ => format!("{count} of {most} players"),
+            _ => format!("{count} of {most} players, counter {}", self.game.counter()),
         };
         let rule = self.paint.paint(DIM, &"\u{2500}".repeat(74));
         let mut lines = vec![rule, format!("{}{net}", self.paint.paint(BOLD, &title))];
@@ -318,6 +324,11 @@ enum Flow {
     Quit,
 }
 
+/// An IPv4 address as such, on a socket that takes both kinds.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// "1 player was", "2 players were".
 fn people(count: usize, one: &str) -> String {
     match count {
@@ -326,8 +337,6 @@ fn people(count: usize, one: &str) -> String {
     }
 }
 
-/// What the host is called where players have names.
-const HOST: &str = "host";
 const STOPPED: &str = "the game is over, and every player was told";
 /// How often players are measured, and told about each other.
 const LOOK: Duration = Duration::from_secs(1);

@@ -23,8 +23,7 @@ use crate::{
     exit::{self, Complaint},
     folder,
     paint::{BOLD, Paint, printable},
-    signal::{self, Signals},
-    trouble,
+    signal, trouble,
     world::{ADD, NEWS, PLAYERS, SAY},
 };
 
@@ -66,17 +65,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
         true => Console::for_programs(),
         false => Console::for_people(),
     };
-    play(client, console, &options, &mut signals).await
-}
-
-async fn play(
-    client: Client,
-    console: Console,
-    options: &Options,
-    signals: &mut Signals,
-) -> Result<(), Complaint> {
     Session::new(client, console, options.json)
-        .run(signals)
+        .run(&mut signals)
         .await
 }
 
@@ -98,9 +88,9 @@ impl Joining<'_> {
             Target::Link(link) => self.by_link(link, Via::Link).await,
             Target::Code(code) => {
                 self.say(&format!("Looking for the server of code {code} ..."));
-                let link = discovery::find(code, PATIENCE, scope(self.options.local)).await;
-                let link = link.map_err(|error| trouble::discovery(&error))?;
-                self.by_link(&link, Via::Code).await
+                let found = discovery::find(code, PATIENCE, scope(self.options.local)).await;
+                let found = found.map_err(|error| trouble::discovery(&error))?;
+                self.by_link(&found.link(), Via::Code).await
             }
             Target::Address(address) => return self.by_address(&address.to_string()).await,
         };
@@ -215,7 +205,7 @@ fn own_name() -> String {
 }
 
 /// How long a server of a code is looked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const AFTER_HELP: &str = exit::help!(
     "\

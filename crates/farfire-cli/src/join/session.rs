@@ -16,7 +16,7 @@ use crate::{
     json::Record,
     paint::{BOLD, DIM, Paint, YELLOW, printable},
     signal::{self, Signals},
-    world::{ADD, NEWS, News, PLAYERS, Row, SAY, addend, speech, table},
+    world::{ADD, HOST, NEWS, News, PLAYERS, Row, SAY, addend, speech, table},
 };
 
 /// A client in a world, with somebody who types.
@@ -112,7 +112,10 @@ impl Session {
                 )
             }
         };
-        self.tell(|| why.clone(), || Record::new("end").text("why", &why));
+        // What failed is said where errors belong.
+        if self.json || result.is_ok() {
+            self.tell(|| why.clone(), || Record::new("end").text("why", &why));
+        }
         result
     }
 
@@ -173,10 +176,8 @@ impl Session {
     }
 
     fn obey(&mut self, line: &str) -> Flow {
-        let (word, rest) = line
-            .trim()
-            .split_once(char::is_whitespace)
-            .unwrap_or((line.trim(), ""));
+        let line = line.trim();
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let done = match word {
             "" => Ok(()),
             "/quit" | "/exit" => return Flow::Quit,
@@ -193,7 +194,7 @@ impl Session {
             _ if word.starts_with('/') && !word.starts_with("//") => {
                 Err(format!("there is no command {word:?}: /help lists them"))
             }
-            _ => self.say(line.trim().strip_prefix('/').unwrap_or(line)),
+            _ => self.say(line.strip_prefix('/').unwrap_or(line)),
         };
         if let Err(error) = done {
             self.object(&error);
@@ -294,9 +295,6 @@ fn help(reason: &str) -> &'static str {
 
 /// How long calls under way may hold up leaving.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What the host is called where players have names.
-const HOST: &str = "host";
-
 const HELP: &str = "\
 TEXT       everybody reads it; begin with // for a line that begins with /
 /add [N]   adds to the shared counter

@@ -34,7 +34,7 @@ pub(crate) enum News {
         who: String,
         why: String,
     },
-    /// Without a name it is the host who speaks: no player can take that name.
+    /// Without a name it is [`HOST`] who speaks.
     Said {
         who: Option<String>,
         text: String,
@@ -63,6 +63,8 @@ pub(crate) fn addend(word: &str) -> Option<i64> {
     }
 }
 
+/// What the host is called where players have names; no player may have it.
+pub(crate) const HOST: &str = "host";
 const MAX_SPEECH: usize = 200;
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ pub(crate) fn table(rows: &[Row], paint: Paint) -> Vec<String> {
     lines.extend(rows.iter().zip(names).map(|(row, name)| {
         // Padded by columns, which `format!` does not count.
         let pad = " ".repeat(width.saturating_sub(name.width()));
-        let data = row.data_ping_us.map_or("-".into(), ping);
+        let data = row.data_ping_us.map_or_else(|| "-".into(), ping);
         format!(
             "{name}{pad}  {:>4}  {:>12}  {data:>10}  {:>4.1} %  {:>10}  {:>11}",
             row.id,

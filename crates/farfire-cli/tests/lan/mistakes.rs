@@ -84,7 +84,7 @@ fn a_key_that_others_can_read_is_refused() {
     for arguments in [&["host", "--port", "0"][..], &["cert", "show"]] {
         person
             .run(arguments)
-            .assert_failed(1, "others on this machine can read the key", &command);
+            .assert_failed(1, "others on this machine can read the key", command);
     }
     let doctor = person.run(&["doctor"]);
     assert_eq!(doctor.code, Some(1), "{doctor:#?}");
@@ -118,6 +118,8 @@ fn names_that_nobody_can_have_are_refused() {
     let host = host.host(&[]);
     let ended = ada.run(&["join", &host.link(), "--name", "\u{7}"]);
     ended.assert_failed(1, "name", "--name NAME");
+    ada.run(&["join", &host.link(), "--name", "Host"])
+        .assert_failed(1, "nobody but the host is called host", "--name NAME");
     host.quit();
 }
 

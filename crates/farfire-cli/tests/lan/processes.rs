@@ -26,8 +26,13 @@ impl Person {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farfire"));
+        command.args(arguments);
+        self.dress(command)
+    }
+
+    /// Has a command run with this person's files.
+    pub(crate) fn dress(&self, mut command: Command) -> Command {
         command
-            .args(arguments)
             .current_dir(self.0.path())
             .env("FARFIRE_HOME", self.0.path())
             .env("USER", "Somebody")

@@ -330,5 +330,4 @@ impl From<Infallible> for LinkError {
 }
 
 #[cfg(test)]
-#[path = "link_tests.rs"]
 mod tests;
