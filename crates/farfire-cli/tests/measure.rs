@@ -166,6 +166,7 @@ fn bench_measures_farfire_and_the_baselines_by_the_same_rules() {
     let contenders = report["cells"][0]["contenders"].as_array().unwrap();
     let names: Vec<_> = contenders.iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["farfire", "quinn stream", "udp", "tcp nodelay"]);
+    let mut costs = 0;
     for contender in contenders {
         let name = &contender["name"];
         assert_eq!(contender["runs"].as_array().unwrap().len(), 2);
@@ -183,9 +184,12 @@ fn bench_measures_farfire_and_the_baselines_by_the_same_rules() {
             if name != "udp" {
                 assert_eq!(run["arrived"], 200, "{name}");
             }
-            let wire = run["wire_bytes_per_event"].as_f64().unwrap();
-            // Some are on their way when the measured time begins, and when it ends.
-            assert!(wire >= 100.0, "{name}: {wire}, and 64 go there and back");
+            // Some are on their way when the measured time begins, and when it ends; on a machine that
+            // stood still all that while, all of them.
+            if let Some(wire) = run["wire_bytes_per_event"].as_f64() {
+                assert!(wire >= 64.0, "{name}: {wire}, and 64 go there and back");
+                costs += 1;
+            }
         }
         let spread = &contender["over_runs"]["p50_us"];
         assert!(spread["min"].as_f64() <= spread["max"].as_f64());
@@ -194,6 +198,7 @@ fn bench_measures_farfire_and_the_baselines_by_the_same_rules() {
             name != "farfire"
         );
     }
+    assert!(costs > 0, "no run knows what it cost");
     assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
     let percentiles = fs::read_to_string(hgrm).unwrap();
     assert!(percentiles.contains("Total count    =          400]"));
