@@ -312,7 +312,7 @@ fn a_sender_that_falls_behind_makes_no_figures() {
         .concat(),
     );
     assert!(printed(&output, 1).contains("INVALID: sender fell behind by"));
-    assert!(text(&output.stderr).contains("INVALID: sender fell behind by"));
+    assert!(text(&output.stderr).contains("INVALID: farfire: sender fell behind by"));
 }
 
 #[test]

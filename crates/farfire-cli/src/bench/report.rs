@@ -27,10 +27,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn invalid(&self) -> impl Iterator<Item = &str> {
+    /// What is wrong with runs that say nothing, and whose they are.
+    pub(crate) fn invalid(&self) -> impl Iterator<Item = String> {
         let contenders = self.cells.iter().flat_map(|cell| &cell.contenders);
-        let runs = contenders.flat_map(|contender| &contender.runs);
-        runs.filter_map(|run| run.invalid.as_deref())
+        contenders.flat_map(|contender| {
+            let runs = contender.runs.iter();
+            let name = &contender.name;
+            runs.filter_map(move |run| Some(format!("{name}: {}", run.invalid.as_ref()?)))
+        })
     }
 }
 
