@@ -62,6 +62,9 @@ pub struct Limits {
     pub events: Rate,
     /// Unreliable events from one client (default 500/s, burst 500; R117).
     pub unreliable_events: Rate,
+    /// Events of each of the [built-in echoes](crate::echo), and calls of it, from one client
+    /// (default 200/s, burst 200); they count against no other budget.
+    pub echo: Rate,
     /// Calls from one peer whose handlers run at the same time (default 16; server and client).
     pub calls_running: usize,
     /// Calls from one peer that wait for their turn, for a handler or for earlier events
@@ -108,6 +111,7 @@ impl Default for Limits {
             max_players: 100,
             events: Rate::per_second(500),
             unreliable_events: Rate::per_second(500),
+            echo: Rate::per_second(200),
             calls_running: 16,
             calls_queued: 32,
             calls_in_flight: 32,
@@ -209,6 +213,8 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
             limits.unreliable_events.per_second,
         ),
         ("unreliable_events.burst", limits.unreliable_events.burst),
+        ("echo.per_second", limits.echo.per_second),
+        ("echo.burst", limits.echo.burst),
         ("offences_per_minute", limits.offences_per_minute),
     ];
     for (field, value) in rates {

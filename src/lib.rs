@@ -40,6 +40,7 @@
 //! | bound what a peer may cost | [`Limits`], [`Timeouts`], [`Rate`] |
 //! | host and join a playtest on a local network | [`Server::playtest`], [`Client::join`], [`lan`] |
 //! | see what happens | [`LinkStats`], [`RemoteStats`]; logs go to `tracing` |
+//! | know how far away a server is | [`echo`], [`Client::join_times`] |
 //! | choose threads | [`Network`] |
 //! | play over a bad network | [`conditioner`]; in tests also `testing`, a feature |
 //!
@@ -104,6 +105,7 @@ pub mod testing;
 pub mod tls;
 // The front door: what programs hold.
 pub mod client;
+pub mod echo;
 mod player;
 pub mod server;
 // Beside them: what must hold for any bytes, for tests and fuzzers.
@@ -113,7 +115,7 @@ pub mod fuzzing;
 
 #[doc(inline)]
 pub use crate::{
-    client::{Client, ClientBuilder, ConnectError, LocalPlayer, WaitError},
+    client::{Client, ClientBuilder, ConnectError, JoinTimes, LocalPlayer, WaitError},
     codec::EncodeError,
     config::{ConfigError, Flush, Limits, Rate, Timeouts},
     fire::FireError,
@@ -141,7 +143,10 @@ pub use crate::{
         budget::Offence,
         ledger::{DropCause, RemoteStats},
     },
-    wire::code::{CallCode, CloseCode},
+    wire::{
+        PROTOCOL_VERSION,
+        code::{CallCode, CloseCode},
+    },
 };
 
 /// The programs in the README compile and run.

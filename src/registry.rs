@@ -111,6 +111,13 @@ impl<C: 'static> Registry<C> {
         self.table.load().entries.len()
     }
 
+    /// How many of them are the program's.
+    pub(crate) fn declared(&self) -> usize {
+        let table = self.table.load();
+        let entries = table.entries.iter();
+        entries.filter(|entry| !entry.spec.policy.builtin).count()
+    }
+
     /// The entry of a remote, made on first use.
     pub(crate) fn entry(
         &self,

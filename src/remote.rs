@@ -66,7 +66,8 @@ impl<A: Payload> RemoteEvent<A> {
     ///
     /// # Panics
     ///
-    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters, or
+    /// begins with `farfire.`.
     pub const fn new(name: &'static str) -> Self {
         Self::with(Spec::new(name))
     }
@@ -75,7 +76,7 @@ impl<A: Payload> RemoteEvent<A> {
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    /// [`NameError`] if the name is empty, too long or reserved, or the process has made too many.
     pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
         Spec::named(name.as_ref()).map(Self::with)
     }
@@ -135,26 +136,19 @@ impl<A: Payload> UnreliableRemoteEvent<A> {
     ///
     /// # Panics
     ///
-    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters, or
+    /// begins with `farfire.`.
     pub const fn new(name: &'static str) -> Self {
-        Self {
-            spec: Spec::new(name),
-            key: None,
-            types: PhantomData,
-        }
+        Self::with(Spec::new(name))
     }
 
     /// The same for a name that is known only at run time.
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    /// [`NameError`] if the name is empty, too long or reserved, or the process has made too many.
     pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
-        Ok(Self {
-            spec: Spec::named(name.as_ref())?,
-            key: None,
-            types: PhantomData,
-        })
+        Spec::named(name.as_ref()).map(Self::with)
     }
 
     /// Drops an event that arrives after a newer one of this remote (R47).
@@ -192,24 +186,19 @@ impl<A: Payload, R: Payload> RemoteFunction<A, R> {
     ///
     /// # Panics
     ///
-    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters.
+    /// At compile time when used in a `const`: if `name` is empty or longer than 100 characters, or
+    /// begins with `farfire.`.
     pub const fn new(name: &'static str) -> Self {
-        Self {
-            spec: Spec::new(name),
-            types: PhantomData,
-        }
+        Self::with(Spec::new(name))
     }
 
     /// The same for a name that is known only at run time.
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, too long, or the process has made too many.
+    /// [`NameError`] if the name is empty, too long or reserved, or the process has made too many.
     pub fn named(name: impl AsRef<str>) -> Result<Self, NameError> {
-        Ok(Self {
-            spec: Spec::named(name.as_ref())?,
-            types: PhantomData,
-        })
+        Spec::named(name.as_ref()).map(Self::with)
     }
 
     /// Lets a call overtake the events that were fired before it.
@@ -320,10 +309,27 @@ pub(crate) struct Policy {
     pub(crate) max_payload: Option<usize>,
     pub(crate) rate: Option<Rate>,
     pub(crate) timeout: Option<Duration>,
+    /// One of farfire's own: it has a budget of its own, and is in no list of the program's.
+    pub(crate) builtin: bool,
 }
 
 impl Spec {
     const fn new(name: &'static str) -> Self {
+        assert!(
+            !is_reserved(name),
+            "remotes whose names begin with \"farfire.\" are farfire's own"
+        );
+        Self::checked(name)
+    }
+
+    const fn builtin(name: &'static str) -> Self {
+        assert!(is_reserved(name), "farfire's own names have a prefix");
+        let mut spec = Self::checked(name);
+        spec.policy.builtin = true;
+        spec
+    }
+
+    const fn checked(name: &'static str) -> Self {
         assert!(!name.is_empty(), "a remote's name must not be empty");
         assert!(
             chars(name) <= MAX_NAME_CHARS,
@@ -341,6 +347,7 @@ impl Spec {
                 max_payload: None,
                 rate: None,
                 timeout: None,
+                builtin: false,
             },
         }
     }
@@ -353,6 +360,9 @@ impl Spec {
             return Err(NameError::TooLong {
                 characters: chars(name),
             });
+        }
+        if is_reserved(name) {
+            return Err(NameError::Reserved);
         }
         intern(name).map(Self::new)
     }
@@ -389,6 +399,19 @@ const fn hash(name: &str) -> u64 {
     hash
 }
 
+/// Whether the name is one that only farfire's own remotes have.
+pub(crate) const fn is_reserved(name: &str) -> bool {
+    let (bytes, prefix) = (name.as_bytes(), RESERVED.as_bytes());
+    let mut at = 0;
+    while at < prefix.len() {
+        if at >= bytes.len() || bytes[at] != prefix[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 const fn chars(name: &str) -> usize {
     let bytes = name.as_bytes();
     let (mut at, mut count) = (0, 0);
@@ -411,6 +434,10 @@ const fn check_lane(lane: &str) {
 macro_rules! remote {
     ($name:ident < $($t:ident),+ >, $kind:expr, $key:expr) => {
         impl<$($t: Payload),+> $name<$($t),+> {
+            pub(crate) const fn builtin(name: &'static str) -> Self {
+                Self::with(Spec::builtin(name))
+            }
+
             /// The name both sides agree by.
             pub const fn name(&self) -> &'static str {
                 self.spec.name
@@ -508,6 +535,25 @@ impl<A> RemoteEvent<A> {
     }
 }
 
+impl<A> UnreliableRemoteEvent<A> {
+    const fn with(spec: Spec) -> Self {
+        Self {
+            spec,
+            key: None,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A, R> RemoteFunction<A, R> {
+    const fn with(spec: Spec) -> Self {
+        Self {
+            spec,
+            types: PhantomData,
+        }
+    }
+}
+
 impl<A: Payload> UnreliableRemoteEvent<A> {
     fn key_of(&self) -> Option<KeyOf> {
         let key = self.key?;
@@ -532,6 +578,9 @@ pub enum NameError {
         /// The length of the refused name.
         characters: usize,
     },
+    /// Names that begin with `farfire.` are farfire's own.
+    #[error("remotes whose names begin with \"farfire.\" are farfire's own: choose another name")]
+    Reserved,
     /// The process has already made 65,536 different run-time names, which are kept for good.
     #[error(
         "this process has made 65536 remotes with run-time names: send the varying part as an argument"
@@ -541,6 +590,8 @@ pub enum NameError {
 
 /// Long enough for any path-like name; as many as Roblox allows (R3).
 const MAX_NAME_CHARS: usize = 100;
+/// What the names of farfire's own remotes begin with.
+const RESERVED: &str = "farfire.";
 /// Names are sent once per stream; see the wire specification.
 const MAX_LANE_BYTES: usize = 64;
 /// More than a connection can announce many times over; bounds what `named` can leak.

@@ -32,6 +32,7 @@ const MODULES: &[(&str, &str)] = &[
     ("invocation", "bytes tokio tracing"),
     // The front door.
     ("player", "serde"),
+    ("echo", "bytes tracing"),
     ("server", "bytes futures_util thiserror tokio tracing"),
     ("client", "bytes futures_util thiserror tokio tracing"),
     // Beside them.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Client, ClientInner, Disconnected, Here, LocalPlayer, ServerLimits, race,
+    Client, ClientInner, Disconnected, Here, JoinTimes, LocalPlayer, ServerLimits, race,
     successor::Successor,
     target::{Met, Target},
 };
@@ -93,6 +93,7 @@ struct Joined {
     connection: Connection,
     welcome: Welcome,
     met: Met,
+    times: JoinTimes,
 }
 
 async fn join(
@@ -104,7 +105,8 @@ async fn join(
     token: Bytes,
 ) -> Result<Joined, ConnectError> {
     let patience = wiring.timeouts.join;
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
+    let deadline = began + patience;
     let trust = target.believed(&wiring.program).await?;
     let addresses = &target.addresses;
     let winner = match race::run(place, at, wiring, &trust, addresses, deadline).await {
@@ -112,6 +114,7 @@ async fn join(
         Err(lost) => return Err(target.explain(lost, &wiring.program).await),
     };
     let met = Met::from(&winner);
+    let started = winner.started;
     let connection = winner.connection;
     if connection
         .max_datagram_size()
@@ -137,8 +140,14 @@ async fn join(
     let hello = hello.map_err(|error| ConnectError::Setup {
         detail: error.to_string(),
     })?;
+    let connected = Instant::now();
     match timeout_at(deadline, greet(&connection, &hello)).await {
         Ok(Ok(Answer::Welcome(mut welcome))) => {
+            let times = JoinTimes {
+                resolve: started - began,
+                handshake: connected - started,
+                welcome: connected.elapsed(),
+            };
             if !wiring
                 .registry
                 .announce(std::mem::take(&mut welcome.remotes))
@@ -152,6 +161,7 @@ async fn join(
             Ok(Joined {
                 connection,
                 welcome,
+                times,
                 met,
             })
         }
@@ -208,6 +218,7 @@ async fn play(
         connection,
         welcome,
         met,
+        times,
     }: Joined,
     send: oneshot::Sender<Result<(Client, Met), ConnectError>>,
 ) {
@@ -245,6 +256,7 @@ async fn play(
             call_payload: welcome.limits.max_call_payload as usize,
         },
         settings: welcome.settings.into_iter().collect(),
+        join_times: times,
         disconnected: Mutex::new(Disconnected::Not(Vec::new())),
     });
     let driver = Driver::new(wiring, held, link);

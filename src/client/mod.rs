@@ -64,6 +64,7 @@ pub(crate) struct ClientInner {
     player: LocalPlayer,
     server_limits: ServerLimits,
     settings: BTreeMap<String, String>,
+    join_times: JoinTimes,
     disconnected: Mutex<Disconnected>,
 }
 
@@ -106,6 +107,18 @@ pub struct LocalPlayer {
     pub id: PlayerId,
     /// Its name, as the server decided.
     pub name: String,
+}
+
+/// How long joining took, part by part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinTimes {
+    /// Until an address was found and its turn had come; next to nothing for one that is given as a number.
+    pub resolve: Duration,
+    /// The handshake of QUIC and TLS with the address that proved to be the server.
+    pub handshake: Duration,
+    /// From the hello to the server's answer, authentication included.
+    pub welcome: Duration,
 }
 
 impl Client {
@@ -165,6 +178,11 @@ impl Client {
     /// What the server's operator set under `name`, when this client joined.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.inner.settings.get(name).map(String::as_str)
+    }
+
+    /// How long the parts of joining took.
+    pub fn join_times(&self) -> &JoinTimes {
+        &self.inner.join_times
     }
 
     /// The server's address.

@@ -24,6 +24,8 @@ use crate::{
 /// The address that won.
 pub(super) struct Winner {
     pub(super) connection: Connection,
+    /// When its handshake began.
+    pub(super) started: Instant,
     /// The address as it was given, `HOST:PORT`.
     pub(super) address: String,
     /// The proven pin, if it was believed by its pin.
@@ -59,10 +61,11 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             Some(ended) = attempts.next(), if !attempts.is_empty() => {
-                let (rank, attempt): (usize, Attempt) = ended;
+                let (rank, started, attempt): (usize, Instant, Attempt) = ended;
                 match attempt {
                     Ok((connection, pin)) => return Ok(Winner {
                         connection,
+                        started,
                         address: addresses[rank].clone(),
                         pin,
                     }),
@@ -87,8 +90,9 @@ pub(super) async fn run(
             () = sleep_until(next_start), if !waiting.is_empty() => {
                 if let Some((rank, host, peer)) = waiting.pop_front() {
                     attempts.push(async move {
+                        let started = Instant::now();
                         let attempt = shake_hands(place, at, wiring, trust, &host, peer, deadline);
-                        (rank, attempt.await)
+                        (rank, started, attempt.await)
                     });
                 }
                 next_start = Instant::now() + HEAD_START;

@@ -307,6 +307,7 @@ impl Directory for Remotes {
             rate: None,
             latest_wins: false,
             key: None,
+            builtin: false,
             mismatch: false,
         };
         Some(match id {

@@ -105,6 +105,7 @@ impl<C: 'static> Directory for Known<'_, C> {
             rate: policy.rate,
             latest_wins: policy.latest_wins,
             key: entry.declaration.key.clone(),
+            builtin: policy.builtin,
             mismatch: entry.theirs().is_some() || self.link.mismatch(id).is_some(),
         })
     }

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::Link;
-use crate::session::ledger::RemoteStats;
+use crate::{remote::is_reserved, session::ledger::RemoteStats};
 
 /// What is known about one connection at one moment.
 #[derive(Debug, Clone)]
@@ -18,6 +18,13 @@ pub struct LinkStats {
     pub sent_bytes: u64,
     /// UDP bytes received.
     pub received_bytes: u64,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
+    /// How often the system was asked to send some: fewer than datagrams where it takes several at a
+    /// time.
+    pub send_calls: u64,
+    /// The longest UDP payload that the path is known to carry, in bytes.
+    pub mtu: u16,
     /// QUIC packets sent.
     pub sent_packets: u64,
     /// QUIC packets that were declared lost; late ones are among them.
@@ -28,7 +35,7 @@ pub struct LinkStats {
     pub queued_calls: usize,
     /// Calls of the peer under way.
     pub serving_calls: usize,
-    /// The ledger: what became of the events of each remote.
+    /// The ledger: what became of the events of each remote of the program's.
     pub remotes: Vec<RemoteStats>,
 }
 
@@ -46,17 +53,22 @@ impl Link {
             0 => None,
             micros => Some(Duration::from_micros(micros)),
         };
+        let mut remotes = self.ledger.snapshot();
+        remotes.retain(|stats| !is_reserved(stats.remote));
         LinkStats {
             network_ping: quic.path.rtt,
             data_ping,
             sent_bytes: quic.udp_tx.bytes,
             received_bytes: quic.udp_rx.bytes,
+            sent_datagrams: quic.udp_tx.datagrams,
+            send_calls: quic.udp_tx.ios,
+            mtu: quic.path.current_mtu,
             sent_packets: quic.path.sent_packets,
             lost_packets: quic.path.lost_packets,
             queued_bytes,
             queued_calls,
             serving_calls: self.serving.load(Ordering::Relaxed),
-            remotes: self.ledger.snapshot(),
+            remotes,
         }
     }
 }

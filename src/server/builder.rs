@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
+    echo::Echo,
     handler::Outcome,
     lan::JoinTokens,
     link::{Wiring, hub::Hub, reason::DisconnectReason},
@@ -46,6 +47,7 @@ pub struct ServerBuilder {
     registry: Registry<Player>,
     declared: Result<(), DeclareError>,
     settings: BTreeMap<String, String>,
+    echo: bool,
     authenticate: Option<Authenticate>,
     tokens: Option<JoinTokens>,
     added: Vec<AddedHook>,
@@ -66,6 +68,7 @@ impl ServerBuilder {
             registry: Registry::new(true),
             declared: Ok(()),
             settings: BTreeMap::new(),
+            echo: true,
             authenticate: None,
             tokens: None,
             added: Vec::new(),
@@ -119,6 +122,13 @@ impl ServerBuilder {
     /// A text that clients can read when they have joined; at most 64 of at most 1024 bytes.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whether the [built-in echoes](crate::echo) answer (default yes), so that players can measure how
+    /// far away the server is. [`Limits::echo`] bounds what they cost.
+    pub fn echo(mut self, on: bool) -> Self {
+        self.echo = on;
         self
     }
 
@@ -280,6 +290,7 @@ impl ServerBuilder {
             certificates,
             next: Mutex::new(self.identity.next()),
             settings: self.settings.into_iter().collect(),
+            echo: Echo::new(self.echo),
             authenticate: self.authenticate,
             tokens: self.tokens,
             hooks: Mutex::new(super::Hooks {

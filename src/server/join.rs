@@ -343,6 +343,9 @@ async fn play(
         limits.calls_in_flight,
         wiring.flush,
     );
+    server
+        .echo
+        .open_for(&hello.remotes, &wiring.registry, limits.echo);
     // As many as fit; the player is told of the others when it takes part in broadcasts.
     let mut remotes = wiring.registry.announcements(0);
     let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;

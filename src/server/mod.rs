@@ -28,6 +28,7 @@ pub use self::{
     playtest::{PlaytestBuilder, PlaytestError, PlaytestServer},
 };
 use crate::{
+    echo::Echo,
     handler::{Outcome, guarded, sealed::Resolved},
     invocation::{block_on, may_not_block},
     lan::JoinTokens,
@@ -94,6 +95,7 @@ pub(crate) struct ServerInner {
     /// The identity that was announced.
     next: Mutex<Option<NextIdentity>>,
     settings: Vec<(String, String)>,
+    echo: Echo,
     authenticate: Option<Authenticate>,
     tokens: Option<JoinTokens>,
     hooks: Mutex<Hooks>,
@@ -261,7 +263,7 @@ impl Server {
         ServerStats {
             players: self.inner.players().len(),
             joining: self.inner.joining.load(Ordering::Relaxed),
-            remotes: self.inner.wiring.registry.len(),
+            remotes: self.inner.wiring.registry.declared(),
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Meta {
     pub(crate) rate: Option<Rate>,
     pub(crate) latest_wins: bool,
     pub(crate) key: Option<KeyOf>,
+    /// It has a rate of its own, and spends none of the program's.
+    pub(crate) builtin: bool,
     /// The peer means something else by the name.
     pub(crate) mismatch: bool,
 }
@@ -287,7 +289,8 @@ impl Session {
         let side = self.side;
         let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
         inbound.ledger.receive();
-        if side == Side::Server && !self.events.take(now) {
+        let builtin = inbound.meta.as_ref().is_some_and(|meta| meta.builtin);
+        if side == Side::Server && !builtin && !self.events.take(now) {
             return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
         }
         let Some(meta) = &inbound.meta else {
@@ -342,7 +345,8 @@ impl Session {
             let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
             inbound.ledger.receive();
             let fresh = inbound.window.accept(event.sequence);
-            let over = self.side == Side::Server && !self.unreliable.take(now);
+            let builtin = inbound.meta.as_ref().is_some_and(|meta| meta.builtin);
+            let over = self.side == Side::Server && !builtin && !self.unreliable.take(now);
             let cause = match (&inbound.meta, fresh) {
                 _ if over => Some(DropCause::RateLimit),
                 (_, Freshness::Duplicate) => Some(DropCause::Duplicate),

@@ -118,6 +118,10 @@
 //! empty, that one remote is unusable: its events are dropped, its calls fail with `SIGNATURE`. A client
 //! that knows no shapes leaves them empty, or sends no remotes at all.
 //!
+//! Names that begin with `farfire.` are the runtime's own. A server that answers echoes announces
+//! `farfire.echo.reliable`, `farfire.echo.unreliable` and `farfire.echo.function` from when the first
+//! client has named one of them in its `Hello`; each takes a byte string, and sends it back.
+//!
 //! Until it has read `Welcome`, a client sends nothing but `Hello`. It leaves streams that arrive
 //! earlier unread until then, and drops datagrams. A server reads nothing but the hello stream before it
 //! has answered, and closes with `JOIN_TIMEOUT` if `Hello` is not complete in time.
@@ -418,8 +422,8 @@ pub(crate) mod varint;
 /// The ALPN protocol of both sides.
 pub(crate) const ALPN: &[u8] = b"farfire/1";
 
-/// The number in `Hello`, and in `Refused`.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+/// The version of the protocol that this build speaks: the number in `Hello`, and in `Refused`.
+pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The id of frames that carry a [`control::Control`]; remotes start at 1.
 pub(crate) const CONTROL_ID: u32 = 0;

@@ -5,6 +5,7 @@ mod bad_input;
 mod barrier;
 mod blocking;
 mod early;
+mod echo;
 mod events;
 mod handlers;
 mod inbox;

@@ -3,7 +3,9 @@
 //! It uses the public API of the library alone: what it does, any program can do.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cert;
+mod compare;
 mod console;
 mod date;
 mod discover;
@@ -17,8 +19,10 @@ mod launch;
 mod names;
 mod net;
 mod paint;
+mod ping;
 mod playtest;
 mod qr;
+mod reach;
 mod shell;
 mod signal;
 mod trouble;
@@ -61,6 +65,14 @@ enum Command {
     Trust(trust::Command),
     /// Play every kind of remote between real processes, and check what each of them prints.
     Playtest(playtest::Options),
+    /// Measure how far away a server is: as an event, a datagram, a call, and on the network.
+    Ping(ping::Options),
+    /// Measure latency under load: open loop, against quinn, UDP and TCP if wanted.
+    Bench(bench::Options),
+    /// Compare two benchmarks: better, worse or within noise.
+    Compare(compare::Options),
+    #[command(name = bench::SERVER, hide = true)]
+    BenchServer,
     /// Print the completions for a shell.
     Completions(shell::Options),
     /// Print a manual page.
@@ -93,6 +105,10 @@ impl Command {
             Self::Completions(options) => conclude(shell::completions(Cli::command(), &options)),
             Self::Man(options) => conclude(shell::man(Cli::command(), &options)),
             Self::Playtest(options) => playtest::run(options).await,
+            Self::Ping(options) => conclude(ping::run(options).await),
+            Self::Bench(options) => conclude(bench::run(options).await),
+            Self::Compare(options) => conclude(compare::run(&options)),
+            Self::BenchServer => bench::be_the_server(),
             Self::PlaytestServer => playtest::serve().await,
             Self::PlaytestClient { name } => playtest::play(name).await,
             Self::LiveServer => launch::serve().await,

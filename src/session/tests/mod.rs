@@ -43,6 +43,7 @@ impl Remotes {
             rate: None,
             latest_wins: false,
             key: None,
+            builtin: false,
             mismatch: false,
         };
         let event = |name| plain(name, RemoteKind::Event);
