@@ -81,6 +81,10 @@ pub struct Limits {
     /// Events of one remote and player kept for a handler that is not there yet
     /// (default 256; server and client; R34).
     pub early_events: usize,
+    /// Asynchronous handlers of one peer's events that have not returned (default 256; server and
+    /// client). Beyond that, events that such a handler takes are kept like early ones, and handed out
+    /// as handlers return.
+    pub handlers_waiting: usize,
     /// Bytes that one connection may keep in early events and inboxes (default 1 MiB and 4 KiB, so
     /// that the largest event fits with what it costs; server and client).
     pub held_bytes: usize,
@@ -115,6 +119,7 @@ impl Default for Limits {
             payload_from_client: 64 * 1024,
             payload_from_server: 1024 * 1024,
             early_events: 256,
+            handlers_waiting: 256,
             held_bytes: 1024 * 1024 + 4096,
             outbox_bytes: 256 * 1024,
             unreliable_outbox_bytes: 8 * 1024,
@@ -261,6 +266,13 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
         // What they may take is bounded by `held_bytes`.
         ("early_events", limits.early_events, 1, usize::MAX, ONE),
         (
+            "handlers_waiting",
+            limits.handlers_waiting,
+            1,
+            65_536,
+            "1 to 65,536",
+        ),
+        (
             "held_bytes",
             limits.held_bytes,
             1024,
@@ -393,7 +405,7 @@ mod tests {
 
     #[test]
     fn no_budget_may_be_none() {
-        let none: [Change; 18] = changes! {
+        let none: [Change; 19] = changes! {
             "max_players": 0 => limits.max_players;
             "events.per_second": 0 => limits.events.per_second;
             "events.burst": 0 => limits.events.burst;
@@ -405,6 +417,7 @@ mod tests {
             "payload_from_client": 0 => limits.payload_from_client;
             "payload_from_server": 0 => limits.payload_from_server;
             "early_events": 0 => limits.early_events;
+            "handlers_waiting": 0 => limits.handlers_waiting;
             "held_bytes": 1023 => limits.held_bytes;
             "outbox_bytes": 0 => limits.outbox_bytes;
             "unreliable_outbox_bytes": 2047 => limits.unreliable_outbox_bytes;
@@ -425,7 +438,7 @@ mod tests {
 
     #[test]
     fn no_bound_may_be_none() {
-        let none: [Change; 13] = changes! {
+        let none: [Change; 14] = changes! {
             "max_players": usize::MAX => limits.max_players;
             "calls_running": 65 => limits.calls_running;
             "calls_running + calls_queued": 49 => limits.calls_queued;
@@ -434,6 +447,7 @@ mod tests {
             "calls_waiting": usize::MAX => limits.calls_waiting;
             "payload_from_client": MAX_PAYLOAD + 1 => limits.payload_from_client;
             "payload_from_server": MAX_PAYLOAD + 1 => limits.payload_from_server;
+            "handlers_waiting": usize::MAX => limits.handlers_waiting;
             "held_bytes": usize::MAX => limits.held_bytes;
             "outbox_bytes": usize::MAX => limits.outbox_bytes;
             "unreliable_outbox_bytes": usize::MAX => limits.unreliable_outbox_bytes;

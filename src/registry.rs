@@ -79,7 +79,7 @@ struct Listener<C> {
     number: u64,
     once: bool,
     taken: AtomicBool,
-    call: EventHandler<C>,
+    handler: EventHandler<C>,
 }
 
 impl<C: 'static> Registry<C> {
@@ -256,14 +256,14 @@ impl<C: 'static> Registry<C> {
         .collect()
     }
 
-    pub(crate) fn listen(&self, entry: &Entry<C>, once: bool, call: EventHandler<C>) -> u64 {
+    pub(crate) fn listen(&self, entry: &Entry<C>, once: bool, handler: EventHandler<C>) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let listener = Arc::new(Listener {
             number,
             once,
             taken: AtomicBool::new(false),
-            call,
+            handler,
         });
         entry.listeners.rcu(|listeners| {
             let mut listeners = Vec::clone(listeners);
@@ -404,6 +404,12 @@ impl<C> Entry<C> {
             .any(|listener| listener.number == number && !listener.taken.load(Ordering::Acquire))
     }
 
+    /// Whether a handler may leave a future behind.
+    pub(crate) fn waits(&self) -> bool {
+        let listeners = self.listeners.load();
+        listeners.iter().any(|listener| listener.handler.waits)
+    }
+
     /// Gives an event to every handler. Futures that are not ready are left in `pending`.
     pub(crate) fn dispatch(
         &self,
@@ -452,7 +458,7 @@ impl<C> Entry<C> {
             }
             first
         };
-        match (listener.call)(context, payload, &claim) {
+        match (listener.handler.call)(context, payload, &claim) {
             Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
             Heard::Ran(Err(error)) => {
                 tracing::warn!(remote = self.spec.name, %error, "event handler failed");

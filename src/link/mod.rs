@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod driver;
+mod handlers;
 pub(crate) mod hub;
 mod inbound;
 mod outbound;
@@ -34,6 +35,7 @@ pub(crate) use self::serve::run_event_handler;
 pub use self::stats::LinkStats;
 use self::{
     call::{CallSlot, OutgoingCall},
+    handlers::Waiting,
     hub::{Broadcast, Hub},
     passed::Passed,
     reason::DisconnectReason,
@@ -96,6 +98,7 @@ pub(crate) struct Link {
     serving: AtomicUsize,
     running: Arc<Semaphore>,
     calls_running: usize,
+    waiting: Waiting,
     /// Microseconds that a control message last took there and back.
     data_ping: AtomicU64,
     /// What the last ping asked, until it is answered.
@@ -170,6 +173,7 @@ impl Link {
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             calls_running: limits.calls_running,
+            waiting: Waiting::new(limits.handlers_waiting),
             data_ping: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             born: clock::now(),
@@ -451,15 +455,6 @@ impl Link {
         self.lock().ending.is_some()
     }
 
-    /// The handlers of the peer's calls, if some run.
-    pub(crate) fn handlers(&self) -> Option<Handlers> {
-        let running = self.running.clone();
-        (running.available_permits() < self.calls_running).then_some(Handlers {
-            running,
-            most: self.calls_running,
-        })
-    }
-
     /// Ends the connection because of what the peer did.
     fn punish(self: &Arc<Self>, violation: &Violation) {
         tracing::warn!(player = self.id, %violation, "closing a connection that broke the rules");
@@ -561,20 +556,6 @@ impl State {
         let ours =
             |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
         self.left.clone().or_else(|| self.ending.as_ref().map(ours))
-    }
-}
-
-/// Handlers that run on after their connection has ended.
-pub(crate) struct Handlers {
-    running: Arc<Semaphore>,
-    most: usize,
-}
-
-impl Handlers {
-    /// Waits until none runs.
-    pub(crate) async fn done(self) {
-        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
-        let _ = self.running.acquire_many(all).await;
     }
 }
 

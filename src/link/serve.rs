@@ -29,6 +29,7 @@ use tokio::{
 use super::{
     Link, Wiring,
     call::{check_barrier, put_in_front},
+    handlers::WaitingPlace,
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
@@ -363,9 +364,11 @@ pub(super) fn poll_once<C, T>(
     guarded(|| future.as_mut().poll(&mut cx))
 }
 
-/// Runs an asynchronous event handler: its first step here, the rest on the program's runtime.
+/// Runs an asynchronous event handler: its first step here, the rest on the program's runtime, where
+/// it takes a place among those of `peer`.
 pub(crate) fn run_event_handler<C>(
     wiring: &Wiring<C>,
+    peer: Option<&Arc<Link>>,
     mut future: HandlerFuture<()>,
     remote: &'static str,
 ) {
@@ -376,7 +379,9 @@ pub(crate) fn run_event_handler<C>(
         Ok(Poll::Ready(Ok(()))) | Err(_) => {}
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
         Ok(Poll::Pending) => {
+            let place = peer.map(WaitingPlace::take);
             wiring.program.spawn(async move {
+                let _place = place;
                 match AssertUnwindSafe(future).catch_unwind().await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(remote, %error, "event handler failed"),

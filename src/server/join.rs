@@ -373,7 +373,9 @@ async fn play(
         match guarded(|| hook(player.clone())) {
             Ok(Resolved::Now(Ok(()))) | Err(_) => {}
             Ok(Resolved::Now(Err(error))) => tracing::warn!(%error, "on_player_added failed"),
-            Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
+            Ok(Resolved::Later(future)) => {
+                run_event_handler(wiring, None, future, "on_player_added")
+            }
         }
     }
     // Remotes may have been added since the welcome was written, by the hooks for one.

@@ -25,6 +25,8 @@ pub enum DropCause {
     RateLimit,
     /// Nobody listens yet, and the queue for early events was full.
     EarlyFull,
+    /// As many handlers of this peer's events as may wait did, and no more could be kept for them.
+    HandlersBusy,
     /// Every inbox that listens was full.
     InboxFull,
     /// The bytes are not the arguments of this remote.
@@ -41,13 +43,14 @@ pub enum DropCause {
 
 impl DropCause {
     /// Every cause, in the order of the counters.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ConnectionEnded,
         Self::Superseded,
         Self::OutboxFull,
         Self::SignatureMismatch,
         Self::RateLimit,
         Self::EarlyFull,
+        Self::HandlersBusy,
         Self::InboxFull,
         Self::Undecodable,
         Self::Unheard,

@@ -21,4 +21,5 @@ mod smoke;
 mod threads;
 mod tick;
 mod unreliable;
+mod waiting;
 mod world;
