@@ -21,10 +21,12 @@ use crate::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
     },
+    nesting,
     network::{self, Network},
     registry::{Entry, describe},
     remote::Payload,
     wire::{
+        MAX_CALL_DEPTH,
         code::CallCode,
         invoke::MAX_REQUEST_HEADER,
         remote::{Announcement, RemoteInfo},
@@ -35,6 +37,11 @@ use crate::{
 /// default will not do.
 ///
 /// The arguments are encoded when it is made, the call goes out when it is first awaited.
+///
+/// A call that is made in the handler of another is *within* that one. At most 8 calls may be within each
+/// other, from either side; the next is [`InvokeError::TooDeep`], so that handlers which call each other
+/// without end are found out, and do not wait for their deadlines. What counts is where `invoke_server` or
+/// `invoke_client` is called: in a task that a handler spawned it is in no handler.
 ///
 /// # Cancel safety
 ///
@@ -47,6 +54,8 @@ pub struct Invocation<R> {
     name: &'static str,
     timeout: Duration,
     longest: Duration,
+    /// Within how many other calls it is made, as far as that is known where it is made.
+    depth: u8,
     network: Network,
     result: PhantomData<fn() -> R>,
 }
@@ -112,6 +121,7 @@ impl<R: Payload> Invocation<R> {
             name,
             timeout,
             longest: timeouts.call_max,
+            depth: nesting::depth(),
             network,
             result: PhantomData,
         }
@@ -168,6 +178,11 @@ impl<R: Payload> Invocation<R> {
 
     async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
         let call = self.call?;
+        if self.depth > MAX_CALL_DEPTH {
+            return Err(InvokeError::TooDeep {
+                limit: MAX_CALL_DEPTH,
+            });
+        }
         let longest = self.longest.min(MAX_TIMEOUT);
         let deadline = began + self.timeout.clamp(SHORTEST, longest);
         let slot = CallSlot::new();
@@ -176,6 +191,7 @@ impl<R: Payload> Invocation<R> {
             request: call.request,
             ordered: call.ordered,
             barrier: 0,
+            depth: self.depth,
             deadline,
             reply_limit: call.reply_limit,
             slot: slot.clone(),

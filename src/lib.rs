@@ -88,6 +88,7 @@ mod wire;
 // Meaning: what the bytes of a peer are allowed to do. A machine, with time as an argument.
 pub mod handler;
 mod inbox;
+mod nesting;
 mod registry;
 mod session;
 // Plumbing: threads, sockets, TLS and streams.

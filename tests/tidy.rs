@@ -14,6 +14,7 @@ const MODULES: &[(&str, &str)] = &[
     ("wire", "bytes thiserror"),
     // Meaning.
     ("handler", "tracing"),
+    ("nesting", ""),
     ("session", "bytes thiserror tracing"),
     ("registry", "arc_swap thiserror tracing"),
     ("inbox", ""),

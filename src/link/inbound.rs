@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -577,27 +577,6 @@ impl<C: HandlerContext> Inbound<C> {
             link,
             side: wiring.side,
         }
-    }
-}
-
-impl Link {
-    /// Asks the peer for a sign of life through all queues.
-    pub(super) fn ping(&self) {
-        let nonce = clock::since(self.born).as_micros() as u64;
-        self.asked.store(nonce, Ordering::Relaxed);
-        self.lock().outbox.push_control(&Control::Ping { nonce });
-    }
-
-    /// False if this is no answer to the last ping.
-    fn pong(&self, nonce: u64) -> bool {
-        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
-            return false;
-        }
-        let now = clock::since(self.born).as_micros() as u64;
-        let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
-        let micros = took.as_micros() as u64;
-        self.data_ping.store(micros, Ordering::Relaxed);
-        true
     }
 }
 

@@ -40,6 +40,7 @@ use crate::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
     inbox::Context as HandlerContext,
+    nesting::{self, Nested},
     registry::Entry,
     remote::RemoteKind,
     session::{
@@ -243,7 +244,10 @@ impl<C: HandlerContext> Serving<C> {
             // Its turn came together with its end: nobody waits for a result.
             return Verdict::system(CallCode::CALLEE_DEADLINE);
         }
-        Verdict::of(self.run(&entry, handler, &body, permit, now).await)
+        Verdict::of(
+            self.run(&entry, handler, (&body, header.depth), permit, now)
+                .await,
+        )
     }
 
     /// Waits until the function has a handler, which it may not have yet (R55).
@@ -299,7 +303,7 @@ impl<C: HandlerContext> Serving<C> {
         &self,
         entry: &Entry<C>,
         handler: FunctionHandler<C>,
-        body: &[u8],
+        (body, depth): (&[u8], u8),
         permit: OwnedSemaphorePermit,
         began: Instant,
     ) -> Result<Vec<u8>, CallFailure> {
@@ -312,14 +316,15 @@ impl<C: HandlerContext> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let answer = handler(&self.context, body, most);
-        let mut future = match answer {
+        let answer = nesting::within(depth, || handler(&self.context, body, most));
+        let future = match answer {
             Answer::Now(result) => {
                 watch(entry.spec.name, began);
                 return result;
             }
             Answer::Later(future) => future,
         };
+        let mut future = Nested { depth, future };
         let first = poll_once(&self.wiring, &mut future);
         watch(entry.spec.name, began);
         match first {
@@ -354,14 +359,14 @@ async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, E
 }
 
 /// Polls a handler's future for the first time: inline, as if on the program's runtime.
-pub(super) fn poll_once<C, T>(
+pub(super) fn poll_once<C, F: Future + Unpin>(
     wiring: &Wiring<C>,
-    future: &mut Pin<Box<dyn Future<Output = T> + Send>>,
-) -> Result<Poll<T>, IncidentId> {
+    future: &mut F,
+) -> Result<Poll<F::Output>, IncidentId> {
     let _entered = wiring.program.enter();
     // Whoever gets it next polls it again at once, so nobody needs to be woken.
     let mut cx = Context::from_waker(Waker::noop());
-    guarded(|| future.as_mut().poll(&mut cx))
+    guarded(|| Pin::new(future).poll(&mut cx))
 }
 
 /// Runs an asynchronous event handler: its first step here, the rest on the program's runtime, where

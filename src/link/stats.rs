@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::Link;
-use crate::session::ledger::RemoteStats;
+use crate::{clock, session::ledger::RemoteStats, wire::control::Control};
 
 /// What is known about one connection at one moment.
 #[derive(Debug, Clone)]
@@ -58,5 +58,24 @@ impl Link {
             serving_calls: self.serving.load(Ordering::Relaxed),
             remotes: self.ledger.snapshot(),
         }
+    }
+
+    /// Asks the peer for a sign of life through all queues.
+    pub(super) fn ping(&self) {
+        let nonce = clock::since(self.born).as_micros() as u64;
+        self.asked.store(nonce, Ordering::Relaxed);
+        self.lock().outbox.push_control(&Control::Ping { nonce });
+    }
+
+    /// False if this is no answer to the last ping.
+    pub(super) fn pong(&self, nonce: u64) -> bool {
+        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
+            return false;
+        }
+        let now = clock::since(self.born).as_micros() as u64;
+        let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
+        let micros = took.as_micros() as u64;
+        self.data_ping.store(micros, Ordering::Relaxed);
+        true
     }
 }

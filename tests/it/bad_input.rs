@@ -923,7 +923,8 @@ async fn a_malformed_call_fails_alone() {
         put_varint(&mut bytes, function);
         put_varint(&mut bytes, 5000);
         put_varint(&mut bytes, barrier);
-        bytes.push(0);
+        // No flags, and within no other call.
+        bytes.extend([0, 0]);
         put_bytes(&mut bytes, body);
         bytes
     };
@@ -935,12 +936,17 @@ async fn a_malformed_call_fails_alone() {
         ("another version", vec![9; 8], REQUEST_MALFORMED),
         (
             "an unknown flag",
-            vec![1, ECHO_ID as u8, 1, 0, 0x80, 0],
+            vec![1, ECHO_ID as u8, 1, 0, 0x80, 0, 0],
+            REQUEST_MALFORMED,
+        ),
+        (
+            "a call deeper than calls go (H18)",
+            vec![1, ECHO_ID as u8, 100, 0, 0, 9, 3, 2, b'h', b'i'],
             REQUEST_MALFORMED,
         ),
         (
             "half a body",
-            vec![1, ECHO_ID as u8, 100, 0, 0, 9, 1],
+            vec![1, ECHO_ID as u8, 100, 0, 0, 0, 9, 1],
             REQUEST_MALFORMED,
         ),
         (
