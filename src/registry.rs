@@ -235,16 +235,6 @@ impl<C: 'static> Registry<C> {
             .collect()
     }
 
-    /// Everything declared here, by name.
-    pub(crate) fn by_name(&self) -> HashMap<&'static str, Arc<Entry<C>>> {
-        let table = self.table.load();
-        table
-            .entries
-            .iter()
-            .map(|entry| (entry.spec.name, entry.clone()))
-            .collect()
-    }
-
     /// On the server: the remotes from slot `from` on, with their ids.
     pub(crate) fn announcements(&self, from: u32) -> Vec<Announcement> {
         let table = self.table.load();
@@ -326,15 +316,9 @@ impl<C> Entry<C> {
         self.theirs.get()
     }
 
-    /// Whether the other side means something else by this name.
-    pub(crate) fn differs(&self, theirs: &RemoteInfo) -> bool {
-        let unchecked = theirs.shape().is_empty() || self.info.shape().is_empty();
-        theirs.kind() != self.info.kind() || (!unchecked && theirs.shape() != self.info.shape())
-    }
-
     fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
         let Announcement { id, remote } = announcement;
-        if self.differs(remote) {
+        if self.info.differs(remote) {
             let _ = self.theirs.set(remote.clone());
         }
         let at = *id as usize;

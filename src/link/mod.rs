@@ -8,6 +8,7 @@ pub(crate) mod driver;
 mod handlers;
 pub(crate) mod hub;
 mod inbound;
+mod mismatch;
 mod outbound;
 mod passed;
 pub(crate) mod reason;
@@ -16,7 +17,7 @@ mod stats;
 mod stream;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -37,6 +38,7 @@ use self::{
     call::{CallSlot, OutgoingCall},
     handlers::Waiting,
     hub::{Broadcast, Hub},
+    mismatch::Mismatches,
     passed::Passed,
     reason::DisconnectReason,
 };
@@ -50,10 +52,7 @@ use crate::{
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
-    wire::{
-        code::CloseCode,
-        remote::{Announcement, RemoteInfo},
-    },
+    wire::{code::CloseCode, remote::Announcement},
 };
 
 /// What all connections of one server or client share.
@@ -89,8 +88,7 @@ pub(crate) struct Link {
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
-    /// What the peer declares differently from the server, by id.
-    mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
+    mismatches: Mismatches,
     connection: quinn::Connection,
     /// Our calls that the peer takes at a time.
     calls_in_flight: usize,
@@ -167,7 +165,7 @@ impl Link {
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
-            mismatches: OnceLock::new(),
+            mismatches: Mismatches::default(),
             connection,
             calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
@@ -189,7 +187,7 @@ impl Link {
         let (result, lane_too_many) = {
             let mut state = self.lock();
             self.apply_log(&mut state);
-            state.outbox.announce(event.id, announce);
+            self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
             let result = result.map(|()| self.may_leave(&state));
@@ -222,11 +220,25 @@ impl Link {
     ) {
         {
             let mut state = self.lock();
-            state.outbox.announce(id, announce);
+            self.introduce(&mut state, id, announce);
             // A call to the remote may wait for it, and no tick is to come between.
             state.due = true;
         }
         self.wake();
+    }
+
+    /// Announces what the peer has not heard of, up to `id`, and compares it with what the peer declares.
+    fn introduce(
+        &self,
+        state: &mut State,
+        id: u32,
+        announce: impl FnOnce(u32) -> Vec<Announcement>,
+    ) {
+        state.outbox.announce(id, |from| {
+            let news = announce(from);
+            self.compare(&news);
+            news
+        });
     }
 
     pub(crate) fn set_announced(&self, id: u32) {
@@ -241,7 +253,7 @@ impl Link {
         // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
         let mut state = self.lock();
-        state.outbox.announce(u32::MAX, announce);
+        self.introduce(&mut state, u32::MAX, announce);
         state.cursor = Some(hub.end());
     }
 
@@ -267,7 +279,7 @@ impl Link {
             if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
-            state.outbox.announce(call.id, announce);
+            self.introduce(&mut state, call.id, announce);
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);
@@ -518,15 +530,6 @@ impl Link {
             }
             end.await;
         }
-    }
-
-    pub(crate) fn set_mismatches(&self, mismatches: HashMap<u32, RemoteInfo>) {
-        let _ = self.mismatches.set(mismatches);
-    }
-
-    /// What the peer declares under the name of remote `id`, where that differs.
-    pub(crate) fn mismatch(&self, id: u32) -> Option<&RemoteInfo> {
-        self.mismatches.get()?.get(&id)
     }
 
     /// Which end of the connection this is: only a server's link has a hub.

@@ -246,7 +246,7 @@ impl Server {
         let id = entry.slot + 1;
         let link = player.link();
         if let Some(theirs) = link.mismatch(id) {
-            return Err(FireError::mismatch(&entry.info, entry.spec.name, theirs));
+            return Err(FireError::mismatch(&entry.info, entry.spec.name, &theirs));
         }
         let event = Outgoing {
             id,

@@ -126,7 +126,7 @@ impl Server {
             .map_err(InvokeError::Declare)?;
         let id = entry.slot + 1;
         if let Some(theirs) = player.link().mismatch(id) {
-            return Err(mismatch(entry.spec.name, &entry.info, theirs));
+            return Err(mismatch(entry.spec.name, &entry.info, &theirs));
         }
         let limits = (
             wiring.limits.payload_from_server,

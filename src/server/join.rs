@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -25,7 +24,6 @@ use crate::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
         hello::{Answer, Hello, HelloError, Limits, Refused, Welcome},
-        remote::RemoteInfo,
     },
 };
 
@@ -332,6 +330,7 @@ async fn play(
     );
     // As many as fit; the player is told of the others when it takes part in broadcasts.
     let mut remotes = wiring.registry.announcements(0);
+    link.set_declared(hello.remotes, &remotes);
     let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;
     let fit = remotes.iter().take_while(|announcement| {
         let size = announcement.remote.name().len() + announcement.remote.shape().len();
@@ -341,7 +340,6 @@ async fn play(
     });
     remotes.truncate(fit.count());
     link.set_announced(remotes.last().map_or(0, |last| last.id));
-    link.set_mismatches(mismatches(&server, &hello, &name));
     let bytes = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
     let welcome = Answer::Welcome(Welcome {
         player_id: id,
@@ -431,37 +429,6 @@ impl Drop for Present {
     }
 }
 
-/// What this client declares differently; each is reported once, and only those remotes fail.
-fn mismatches(server: &ServerInner, hello: &Hello, player: &str) -> HashMap<u32, RemoteInfo> {
-    let ours = server.wiring.registry.by_name();
-    let mut found: HashMap<u32, RemoteInfo> = HashMap::new();
-    for theirs in &hello.remotes {
-        let Some(entry) = ours.get(theirs.name()) else {
-            continue;
-        };
-        // The list is the client's: a name may be in it many times.
-        if !entry.differs(theirs) || found.contains_key(&(entry.slot + 1)) {
-            continue;
-        }
-        // A client that declares everything differently says so at every attempt to join.
-        if found.len() < REPORTED_MISMATCHES {
-            tracing::warn!(
-                player,
-                remote = entry.spec.name,
-                ours = crate::registry::describe(&entry.info),
-                theirs = crate::registry::describe(theirs),
-                "a client declares this remote differently: it cannot be used"
-            );
-        }
-        found.insert(entry.slot + 1, theirs.clone());
-    }
-    if found.len() > REPORTED_MISMATCHES {
-        let more = found.len() - REPORTED_MISMATCHES;
-        tracing::warn!(player, more, "the client declares more remotes differently");
-    }
-    found
-}
-
 /// Tells the client why it is not let in, and waits until it knows.
 async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
     let No { code, detail } = no;
@@ -493,5 +460,3 @@ const ROOM_FOR_THE_REST: usize = 2 * wire::MAX_SETTINGS * (wire::MAX_SETTING_BYT
 const ANNOUNCEMENT_OVERHEAD: usize = 12;
 /// The client has read a refusal well before this, or never will.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
-/// Remotes of one client that are reported by name when both sides declare them differently.
-const REPORTED_MISMATCHES: usize = 8;
