@@ -135,8 +135,15 @@ impl Default for Limits {
 ///
 /// # Defaults
 ///
-/// Those of [`Timeouts::default`], named at each field. Its `call` is that of a client: a server that is
-/// given timeouts waits as long, where it would wait 5 s by itself.
+/// Those of [`Timeouts::default`], named at each field, on either side: what only one of them uses, the
+/// other ignores.
+///
+/// ```
+/// # use std::time::Duration;
+/// let mut timeouts = farfire::Timeouts::default();
+/// timeouts.idle = Duration::from_secs(20);
+/// // `Server::builder(..).timeouts(timeouts)`, and nothing else has changed
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -147,10 +154,14 @@ pub struct Timeouts {
     pub idle: Duration,
     /// How often a client shows that it is alive (default 3 s; must be shorter than `idle`).
     pub keep_alive: Duration,
-    /// How long a call waits when neither the call nor the function says so
-    /// (default 10 s for calls to the server, 5 s for calls to a client).
-    pub call: Duration,
-    /// The longest wait that a call may ask for (default and upper bound 60 s).
+    /// How long a call to the server waits when neither the call nor the function says so
+    /// (default 10 s; client).
+    pub invoke_server: Duration,
+    /// How long a call to a client waits when neither the call nor the function says so
+    /// (default 5 s: a client may be frozen or hostile; server).
+    pub invoke_client: Duration,
+    /// The longest that any call waits, whatever it, its function or the two above say (default and
+    /// upper bound 60 s).
     pub call_max: Duration,
     /// How long a peer may take to send the arguments of a call (default 5 s).
     pub request_read: Duration,
@@ -160,22 +171,14 @@ pub struct Timeouts {
     pub leave: Duration,
 }
 
-impl Timeouts {
-    pub(crate) fn server() -> Self {
-        Self {
-            call: Duration::from_secs(5),
-            ..Self::default()
-        }
-    }
-}
-
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
             join: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             keep_alive: Duration::from_secs(3),
-            call: Duration::from_secs(10),
+            invoke_server: Duration::from_secs(10),
+            invoke_client: Duration::from_secs(5),
             call_max: Duration::from_secs(60),
             request_read: Duration::from_secs(5),
             reply_write: Duration::from_secs(5),
@@ -326,7 +329,8 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), ConfigError> {
         ("join", timeouts.join, MAX_TIMEOUT, CALLS),
         ("idle", timeouts.idle, long, LINKS),
         ("keep_alive", timeouts.keep_alive, long, LINKS),
-        ("call", timeouts.call, MAX_TIMEOUT, CALLS),
+        ("invoke_server", timeouts.invoke_server, MAX_TIMEOUT, CALLS),
+        ("invoke_client", timeouts.invoke_client, MAX_TIMEOUT, CALLS),
         ("call_max", timeouts.call_max, MAX_TIMEOUT, CALLS),
         ("request_read", timeouts.request_read, MAX_TIMEOUT, CALLS),
         ("reply_write", timeouts.reply_write, MAX_TIMEOUT, CALLS),
@@ -334,12 +338,9 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), ConfigError> {
     ] {
         within(field, value, least, most, allowed)?;
     }
-    // Else whoever has nothing to say is given up, or waits longer than anybody may.
+    // Else whoever has nothing to say is given up.
     if timeouts.keep_alive >= timeouts.idle {
         return Err(refused("keep_alive", timeouts.keep_alive, "less than idle"));
-    }
-    if timeouts.call > timeouts.call_max {
-        return Err(refused("call", timeouts.call, "at most call_max"));
     }
     Ok(())
 }
@@ -400,7 +401,6 @@ mod tests {
     #[test]
     fn the_defaults_are_allowed() {
         assert_eq!(check(&Limits::default(), &Timeouts::default()), Ok(()));
-        assert_eq!(check(&Limits::default(), &Timeouts::server()), Ok(()));
     }
 
     #[test]
@@ -462,21 +462,23 @@ mod tests {
 
     #[test]
     fn nothing_takes_no_time_and_nothing_takes_for_ever() {
-        let never: [Change; 8] = changes! {
+        let never: [Change; 9] = changes! {
             "join": Duration::ZERO => timeouts.join;
             "idle": Duration::ZERO => timeouts.idle;
             "keep_alive": Duration::ZERO => timeouts.keep_alive;
-            "call": Duration::ZERO => timeouts.call;
+            "invoke_server": Duration::ZERO => timeouts.invoke_server;
+            "invoke_client": Duration::ZERO => timeouts.invoke_client;
             "call_max": Duration::ZERO => timeouts.call_max;
             "request_read": Duration::ZERO => timeouts.request_read;
             "reply_write": Duration::ZERO => timeouts.reply_write;
             "leave": Duration::ZERO => timeouts.leave;
         };
-        let for_ever: [Change; 8] = changes! {
+        let for_ever: [Change; 9] = changes! {
             "join": Duration::MAX => timeouts.join;
             "idle": Duration::MAX => timeouts.idle;
             "keep_alive": Duration::MAX => timeouts.keep_alive;
-            "call": Duration::MAX => timeouts.call;
+            "invoke_server": Duration::MAX => timeouts.invoke_server;
+            "invoke_client": Duration::MAX => timeouts.invoke_client;
             "call_max": Duration::MAX => timeouts.call_max;
             "request_read": Duration::MAX => timeouts.request_read;
             "reply_write": Duration::MAX => timeouts.reply_write;
@@ -498,15 +500,9 @@ mod tests {
             (error.field, error.allowed),
             ("keep_alive", "less than idle")
         );
-        let timeouts = Timeouts {
-            call_max: Duration::from_secs(9),
-            ..Timeouts::default()
-        };
-        let error = check(&Limits::default(), &timeouts).unwrap_err();
-        assert_eq!((error.field, error.allowed), ("call", "at most call_max"));
         assert_eq!(
             error.to_string(),
-            "call is 10s, which breaks a guarantee: choose at most call_max"
+            "keep_alive is 10s, which breaks a guarantee: choose less than idle"
         );
     }
 
@@ -531,7 +527,8 @@ mod tests {
         let timeouts = Timeouts {
             join: Duration::from_millis(1),
             idle: Duration::from_secs(600),
-            call: MAX_TIMEOUT,
+            invoke_server: MAX_TIMEOUT,
+            invoke_client: MAX_TIMEOUT,
             call_max: MAX_TIMEOUT,
             ..Timeouts::default()
         };

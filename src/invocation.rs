@@ -110,12 +110,11 @@ impl Prepared {
 impl<R: Payload> Invocation<R> {
     pub(crate) fn new(
         name: &'static str,
-        declared: Option<Duration>,
+        timeout: Duration,
         timeouts: &Timeouts,
         network: Network,
         call: Result<Prepared, InvokeError>,
     ) -> Self {
-        let timeout = declared.unwrap_or(timeouts.call);
         Self {
             call,
             name,

@@ -29,10 +29,12 @@ impl Client {
         args: &A,
     ) -> Invocation<R> {
         let call = self.prepare(function, args);
+        let timeouts = &self.inner.wiring.timeouts;
+        let declared = function.spec.policy.timeout;
         Invocation::new(
             function.name(),
-            function.spec.policy.timeout,
-            &self.inner.wiring.timeouts,
+            declared.unwrap_or(timeouts.invoke_server),
+            timeouts,
             self.inner.network.clone(),
             call,
         )

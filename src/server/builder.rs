@@ -55,7 +55,7 @@ impl ServerBuilder {
             address,
             identity,
             limits: Limits::default(),
-            timeouts: Timeouts::server(),
+            timeouts: Timeouts::default(),
             flush: Flush::default(),
             network: None,
             registry: Registry::new(true),
@@ -92,7 +92,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How long things may take; [`Timeouts::call`] of a server is 5 s unless set here.
+    /// How long things may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self

@@ -73,10 +73,12 @@ impl Server {
         args: &A,
     ) -> Invocation<R> {
         let call = self.prepare(player, function, args);
+        let timeouts = &self.inner.wiring.timeouts;
+        let declared = function.spec.policy.timeout;
         Invocation::new(
             function.name(),
-            function.spec.policy.timeout,
-            &self.inner.wiring.timeouts,
+            declared.unwrap_or(timeouts.invoke_client),
+            timeouts,
             self.inner.network.clone(),
             call,
         )

@@ -262,10 +262,10 @@ async fn a_limit_that_breaks_a_guarantee_is_refused_by_name() {
     }
     let identity = Identity::self_signed(["localhost"]).unwrap();
     let server = Server::builder("127.0.0.1:0", identity).timeouts(timeouts(|timeouts| {
-        timeouts.call = Duration::from_secs(61);
+        timeouts.invoke_client = Duration::from_secs(61);
     }));
     match server.start().unwrap_err() {
-        StartError::Config(error) => assert_text(&error, &["call is 61s", "choose 1 ms to 60 s"]),
+        StartError::Config(error) => assert_text(&error, &["invoke_client is 61s", "1 ms to 60 s"]),
         other => panic!("{other:?}"),
     }
 }

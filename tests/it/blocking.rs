@@ -326,7 +326,6 @@ fn a_blocked_program_stops_neither_deadlines_nor_keep_alives_nor_answers() {
     let mut timeouts = Timeouts::default();
     timeouts.idle = Duration::from_millis(1500);
     timeouts.keep_alive = Duration::from_millis(200);
-    timeouts.call = Duration::from_secs(10);
     let (server, ada, player, release) = blocked_program(timeouts);
     server.on_server_invoke(&ADD, |_, (a, b)| a + b);
     // Its first step is made; the program's runtime never gets to the others.
