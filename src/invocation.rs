@@ -6,14 +6,14 @@ use std::{
     marker::PhantomData,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 
 use crate::{
+    blocking::{may_not_block, wait},
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
     handler::{self, guarded},
@@ -22,7 +22,7 @@ use crate::{
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
     },
     nesting,
-    network::{self, Network},
+    network::Network,
     registry::{Entry, describe},
     remote::Payload,
     wire::{
@@ -145,7 +145,7 @@ impl<R: Payload> Invocation<R> {
         if may_not_block() {
             return Err(InvokeError::WouldBlock);
         }
-        block_on(self.into_future())
+        wait(self.into_future())
     }
 
     /// Makes the call now, and runs `callback` with its result on the network's thread.
@@ -292,30 +292,6 @@ pub(crate) fn mismatch(name: &'static str, ours: &RemoteInfo, theirs: &RemoteInf
         name,
         ours: describe(ours),
         theirs: describe(theirs),
-    }
-}
-
-/// Whether blocking here would stall a runtime or the network.
-pub(crate) fn may_not_block() -> bool {
-    network::current_thread() != 0 || tokio::runtime::Handle::try_current().is_ok()
-}
-
-/// Drives a future on this thread, which sleeps while there is nothing to do.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }
 

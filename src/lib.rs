@@ -68,7 +68,7 @@
 //! closures run there and must not block; asynchronous ones are polled once there and go on, if they
 //! have to wait, on the tokio runtime on which the server or client was started, else on a small one that
 //! farfire makes. A program needs no runtime of its own: [`ServerBuilder::start`] never waits, and
-//! what does wait has a blocking form.
+//! what does wait has a blocking form, or is waited for with [`block_on`].
 //!
 //! # Numbers in these docs
 //!
@@ -92,6 +92,7 @@ mod nesting;
 mod registry;
 mod session;
 // Plumbing: threads, sockets, TLS and streams.
+mod blocking;
 mod clock;
 pub mod conditioner;
 mod fire;
@@ -112,6 +113,7 @@ pub mod fuzzing;
 
 #[doc(inline)]
 pub use crate::{
+    blocking::{BlockError, block_on, block_on_for},
     client::{Client, ClientBuilder, ConnectError, LocalPlayer, WaitError},
     codec::EncodeError,
     config::{ConfigError, Flush, Limits, Rate, Timeouts},

@@ -26,6 +26,7 @@ const MODULES: &[(&str, &str)] = &[
     ("clock", "tokio"),
     ("conditioner", "quinn thiserror tokio"),
     ("network", "quinn socket2 tokio tracing"),
+    ("blocking", "thiserror tokio"),
     ("testing", "quinn tokio"),
     ("link", "bytes futures_util quinn thiserror tokio tracing"),
     ("fire", "thiserror tracing"),

@@ -10,8 +10,8 @@ use super::{
     connect::{self, ConnectError},
 };
 use crate::{
+    blocking::{may_not_block, wait},
     config::{self, Flush, Limits, Timeouts},
-    invocation::{block_on, may_not_block},
     link::Wiring,
     network::{Network, program_runtime},
     registry::{DeclareError, Registry},
@@ -123,7 +123,7 @@ impl ClientBuilder {
         if may_not_block() {
             return Err(ConnectError::WouldBlock);
         }
-        block_on(self.connect())
+        wait(self.connect())
     }
 
     #[expect(

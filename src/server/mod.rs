@@ -26,8 +26,8 @@ pub use self::{
     functions::Gather,
 };
 use crate::{
+    blocking::{may_not_block, wait},
     handler::{Outcome, guarded, sealed::Resolved},
-    invocation::{block_on, may_not_block},
     link::{Wiring, hub::Hub, reason::DisconnectReason},
     network::Network,
     player::{Player, PlayerId},
@@ -252,7 +252,7 @@ impl Server {
             .runtime(0)
             .spawn(async move { server.stop().await });
         if !may_not_block() {
-            let _ = block_on(stopping);
+            let _ = wait(stopping);
         }
     }
 }
