@@ -265,12 +265,14 @@ impl<C: HandlerContext> Inbound<C> {
                     return Ok(false);
                 }
                 Err(ReadError::Reset(_)) => {
+                    self.session.spend_turn();
                     let content = std::mem::replace(&mut self.streams[at].content, Content::Done);
-                    // An event whose sender gave up is no event.
-                    return match content {
-                        Content::Lane { .. } => Err(Violation::LaneReset),
-                        Content::Prelude(_) | Content::Event { .. } | Content::Done => Ok(false),
-                    };
+                    if matches!(content, Content::Lane { .. }) {
+                        return Err(Violation::LaneReset);
+                    }
+                    // An event whose sender gave up is no event, and costs as much.
+                    self.session.taken_back(clock::now())?;
+                    return Ok(false);
                 }
                 // The connection is gone; its task hears of that elsewhere.
                 Err(_) => {

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use super::{
     AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
@@ -270,7 +270,7 @@ impl ServerBuilder {
             next_thread: AtomicUsize::new(0),
             broadcasting: Mutex::default(),
             stopping: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            stopped: OnceCell::new(),
             hubs,
             network,
         });

@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{
+    sync::{Notify, OnceCell},
+    task::AbortHandle,
+};
 
 use self::join::Authenticate;
 pub use self::{
@@ -104,7 +107,8 @@ pub(crate) struct ServerInner {
     /// Held while a broadcast is appended to all logs.
     broadcasting: Mutex<()>,
     stopping: AtomicBool,
-    stopped: AtomicBool,
+    /// Set when everything has stopped; whoever comes meanwhile waits for it.
+    stopped: OnceCell<()>,
 }
 
 pub(crate) type AddedHook = Arc<dyn Fn(Player) -> Resolved<()> + Send + Sync>;
@@ -226,7 +230,7 @@ impl Server {
     /// Stops the server: no more joins, every player is sent what was fired to it and then told.
     ///
     /// Returns when all are gone, at the latest after the `leave` timeout and a little; then all
-    /// handlers are dropped. Doing it twice is harmless.
+    /// handlers are dropped. Doing it twice is harmless, and each waits for the whole of it.
     ///
     /// # Cancel safety
     ///
@@ -368,9 +372,10 @@ impl ServerInner {
         }
         let patience = self.wiring.timeouts.leave + STOP_SLACK;
         let _ = tokio::time::timeout(patience, self.emptied()).await;
-        if self.stopped.swap(true, Ordering::AcqRel) {
-            return;
-        }
+        self.stopped.get_or_init(|| self.close()).await;
+    }
+
+    async fn close(&self) {
         self.endpoint
             .close(CloseCode::SHUTDOWN.as_u32().into(), b"");
         // The last packets are still to leave.

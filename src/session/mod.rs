@@ -94,6 +94,7 @@ pub(crate) struct Session {
     /// Offences that have reached a power of two since they were last asked for, and how many there are.
     reports: Vec<(Offence, u64)>,
     pings_over: u64,
+    streams_over: u64,
     early_events: usize,
     held: Arc<Held>,
     max_payload: usize,
@@ -140,6 +141,7 @@ impl Session {
             offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             reports: Vec::new(),
             pings_over: 0,
+            streams_over: 0,
             early_events: limits.early_events,
             held,
             max_payload,
@@ -345,6 +347,15 @@ impl Session {
         self.pings_over += 1;
         self.offend(Offence::PingRate, self.pings_over, now)?;
         Ok(false)
+    }
+
+    /// Counts a stream that was taken back before it was an event against the budget of events.
+    pub(crate) fn taken_back(&mut self, now: Instant) -> Result<(), Violation> {
+        if self.side == Side::Client || self.events.take(now) {
+            return Ok(());
+        }
+        self.streams_over += 1;
+        self.offend(Offence::StreamRate, self.streams_over, now)
     }
 
     /// The count that offences of every kind go into.

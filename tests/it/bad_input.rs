@@ -8,7 +8,7 @@ use std::{
 
 use farfire::{
     Client, CloseCode, ConnectError, Delivery, DisconnectReason, DropCause, FireError, InvokeError,
-    Limits, Player, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
+    Limits, Player, Rate, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
     UnreliableRemoteEvent, What,
     tls::{CertificateFault, Identity, Pin, PinError, Trust},
 };
@@ -703,6 +703,36 @@ async fn streams_that_break_the_rules_close_that_connection_only() {
     let _default = eve.uni(&[lane(""), said].concat()).await;
     arena.heard.wait(heard + 2).await;
     assert!(eve.connection.close_reason().is_none());
+}
+
+/// Design 6: streams that are opened and taken back cost what events cost, and then the connection.
+#[tokio::test]
+async fn streams_that_are_taken_back_cost_budget() {
+    let arena = Arena::new(|limits| {
+        limits.events = Rate::per_second(1).burst(20);
+        limits.offences_per_minute = 50;
+    })
+    .await;
+    let eve = arena.eve().await;
+    let player = arena.world.server.players().pop().unwrap();
+    // With a beginning that says what it would be, and without.
+    let begun = [&[raw::UNORDERED, TEXT_ID as u8, 2, b'h'][..], &[raw::LANE]];
+    within(async {
+        for bytes in begun.iter().cycle() {
+            let Ok(mut send) = eve.connection.open_uni().await else {
+                break;
+            };
+            let _ = send.write_all(bytes).await;
+            let _ = send.reset(VarInt::from_u32(1));
+        }
+    })
+    .await;
+    let code = CloseCode::RATE;
+    arena
+        .assert_thrown_out("streams taken back", &eve, code)
+        .await;
+    // None of them was an event.
+    assert!(player.stats().remotes.is_empty());
 }
 
 /// Section 7: unordered events.

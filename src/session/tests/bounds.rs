@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{EVENT, OTHER, POSE, Peer, SELDOM, UNDECLARED, event};
 use crate::{
     config::{Limits, Rate},
-    session::{Held, Kept, Meta, Side, Violation, held::HELD_OVERHEAD, ledger::DropCause},
+    session::{
+        Held, Kept, Meta, Side, Violation, budget::Offence, held::HELD_OVERHEAD, ledger::DropCause,
+    },
 };
 
 /// R117: counted across the remotes of a kind, and before decoding; the kinds apart.
@@ -199,4 +201,26 @@ fn held_bytes_never_go_past_the_limit() {
     held.give_back(4);
     assert!(held.take(4));
     assert!(!Held::new(10).take(usize::MAX) && !Held::new(0).take(1) && Held::new(0).take(0));
+}
+
+#[test]
+fn streams_taken_back_cost_what_events_cost() {
+    let limits = Limits {
+        events: Rate::per_second(1).burst(3),
+        offences_per_minute: 2,
+        ..Limits::default()
+    };
+    let mut peer = Peer::new(Side::Server, &limits);
+    for _ in 0..3 {
+        assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    }
+    assert!(peer.session.reports().is_empty());
+    assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    assert_eq!(peer.session.reports(), [(Offence::StreamRate, 1)]);
+    assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    let over = peer.session.taken_back(peer.now);
+    assert_eq!(over, Err(Violation::TooManyOffences));
+    // The budget is the server's against clients.
+    let mut peer = Peer::new(Side::Client, &limits);
+    assert!((0..100).all(|_| peer.session.taken_back(peer.now) == Ok(())));
 }
