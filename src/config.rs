@@ -150,7 +150,8 @@ pub struct Timeouts {
     /// From the first packet of a client to its place among the players; on a client, all of
     /// `connect` (default 5 s).
     pub join: Duration,
-    /// Silence after which a connection is given up (default 10 s).
+    /// Silence after which a connection is given up (default 10 s). Of the two sides' the shorter counts,
+    /// so that a server's must leave room for its clients' `keep_alive`.
     pub idle: Duration,
     /// How often a client shows that it is alive (default 3 s; must be shorter than `idle`).
     pub keep_alive: Duration,

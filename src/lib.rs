@@ -139,7 +139,7 @@ pub use crate::{
     },
     session::{
         budget::Offence,
-        ledger::{DropCause, RemoteStats},
+        ledger::{DropCause, EventTotals, RemoteStats},
     },
     wire::code::{CallCode, CloseCode},
 };

@@ -22,7 +22,7 @@ use crate::{
     network::{self, Network},
     player::{NAME_RULE, PlayerId},
     registry::DeclareError,
-    session::{Held, Side},
+    session::Side,
     tls::{self, CertificateFault, Pin, Trust, Verdict},
     wire::{
         self, PROTOCOL_VERSION,
@@ -343,7 +343,7 @@ async fn play(
         wiring.flush,
     );
     watch(&wiring, &link);
-    let held = Here(Held::new(wiring.limits.held_bytes));
+    let held = Here(link.held.clone());
     let inner = Arc::new(ClientInner {
         wiring: wiring.clone(),
         network,

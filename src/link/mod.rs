@@ -34,6 +34,7 @@ use tokio::{
 
 pub(crate) use self::serve::run_event_handler;
 pub use self::stats::LinkStats;
+pub(crate) use self::stats::Load;
 use self::{
     call::{CallSlot, OutgoingCall},
     handlers::Waiting,
@@ -41,6 +42,7 @@ use self::{
     mismatch::Mismatches,
     passed::Passed,
     reason::DisconnectReason,
+    stats::Counts,
 };
 use crate::{
     clock,
@@ -48,7 +50,7 @@ use crate::{
     network,
     registry::Registry,
     session::{
-        Side, Violation,
+        Held, Side, Violation,
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
@@ -97,6 +99,9 @@ pub(crate) struct Link {
     running: Arc<Semaphore>,
     calls_running: usize,
     waiting: Waiting,
+    /// What the peer keeps waiting in early queues and inboxes.
+    pub(crate) held: Arc<Held>,
+    counts: Counts,
     /// Microseconds that a control message last took there and back.
     data_ping: AtomicU64,
     /// What the last ping asked, until it is answered.
@@ -172,6 +177,8 @@ impl Link {
             running: Arc::new(Semaphore::new(limits.calls_running)),
             calls_running: limits.calls_running,
             waiting: Waiting::new(limits.handlers_waiting),
+            held: Held::new(limits.held_bytes),
+            counts: Counts::default(),
             data_ping: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             born: clock::now(),
@@ -280,6 +287,7 @@ impl Link {
                 return Err(SubmitError::Full);
             }
             self.introduce(&mut state, call.id, announce);
+            self.counts.calls_out.fetch_add(1, Ordering::Relaxed);
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);

@@ -99,6 +99,7 @@ impl<C: HandlerContext> Serving<C> {
         let send = Writer::new(send, CallCode::ABANDONED);
         send.make_urgent();
         let recv = Reader::new(recv, CallCode::ABANDONED);
+        self.link.counts.calls_in.fetch_add(1, Ordering::Relaxed);
         let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
         let place = Place(self.link.clone());
         if self.link.is_ending() {

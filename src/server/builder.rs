@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OnceCell};
 use super::{
     AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
     join::{Admission, Authenticate, JoinRequest, Refusal},
+    stats::Totals,
 };
 use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
@@ -262,6 +263,7 @@ impl ServerBuilder {
                 violation: self.violation,
             }),
             players: Mutex::default(),
+            totals: Totals::default(),
             departures: Notify::new(),
             addresses: Arc::default(),
             joining: AtomicUsize::new(0),

@@ -19,7 +19,6 @@ use crate::{
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
     network,
     player::{self, Player},
-    session::Held,
     wire::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
@@ -177,18 +176,25 @@ pub(super) async fn serve(
     let deadline = Instant::now() + server.wiring.timeouts.join;
     let connection = match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
-        Err(_) => return tracing::debug!("a handshake took too long"),
+        Ok(Err(error)) => {
+            server.totals.failed_handshake();
+            return tracing::debug!(%error, "a handshake failed");
+        }
+        Err(_) => {
+            server.totals.failed_handshake();
+            return tracing::debug!("a handshake took too long");
+        }
     };
+    server.totals.handshake();
     let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
     let Some(address) = address else {
-        return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
+        return turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
     };
     if connection
         .max_datagram_size()
         .is_none_or(|most| most < wire::MAX_DATAGRAM)
     {
-        return close(&connection, CloseCode::PROTOCOL_VIOLATION);
+        return turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
     }
     let hello = timeout_at(deadline, hello(&connection)).await;
     let (send, hello) = match hello {
@@ -196,12 +202,14 @@ pub(super) async fn serve(
         Ok(Ok((send, Err(error)))) => {
             let code = CloseCode::from(&error);
             return match error {
-                HelloError::Version { .. } => refuse(&connection, send, No::because(code)).await,
-                HelloError::Malformed(_) => close(&connection, code),
+                HelloError::Version { .. } => {
+                    refuse(&server, &connection, send, No::because(code)).await
+                }
+                HelloError::Malformed(_) => turn_away(&server, &connection, code),
             };
         }
-        Ok(Err(code)) => return close(&connection, code),
-        Err(_) => return close(&connection, CloseCode::JOIN_TIMEOUT),
+        Ok(Err(code)) => return turn_away(&server, &connection, code),
+        Err(_) => return turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT),
     };
     let admission = tokio::select! {
         admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
@@ -210,18 +218,26 @@ pub(super) async fn serve(
     };
     let admission = match admission {
         Ok(Ok(admission)) => admission,
-        Ok(Err(no)) => return refuse(&connection, send, no).await,
-        Err(_) => return refuse(&connection, send, No::because(CloseCode::JOIN_TIMEOUT)).await,
+        Ok(Err(no)) => return refuse(&server, &connection, send, no).await,
+        Err(_) => {
+            return refuse(
+                &server,
+                &connection,
+                send,
+                No::because(CloseCode::JOIN_TIMEOUT),
+            )
+            .await;
+        }
     };
     if server.stopping.load(Ordering::Acquire) {
-        return refuse(&connection, send, No::because(CloseCode::SHUTDOWN)).await;
+        return refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
     }
     let Some(seat) = server.take_seat() else {
         let full = No {
             code: CloseCode::FULL,
             detail: format!("all {} places are taken", server.wiring.limits.max_players),
         };
-        return refuse(&connection, send, full).await;
+        return refuse(&server, &connection, send, full).await;
     };
     drop(joining);
     let program = server.wiring.program.clone();
@@ -356,13 +372,13 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(&server, &connection, send, No::because(CloseCode::INTERNAL)).await;
             return None;
         }
     };
     network::open_window(&connection, limits);
-    let held = Held::new(limits.held_bytes);
-    let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
+    let player = Player::new(&name, admission.profile, link.clone(), server.clone());
+    server.totals.joined.fetch_add(1, Ordering::Relaxed);
     server.enter(&player);
     tracing::debug!(?player, "joined");
     let present = Present::new(server.clone(), player.clone());
@@ -425,13 +441,14 @@ impl Drop for Present {
         for hook in server.removing() {
             let _ = guarded(|| hook(player.clone(), reason.clone()));
         }
-        server.leave(player);
+        server.leave(player, reason);
     }
 }
 
 /// Tells the client why it is not let in, and waits until it knows.
-async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
+async fn refuse(server: &ServerInner, connection: &Connection, mut send: SendStream, no: No) {
     let No { code, detail } = no;
+    server.totals.refused(code);
     tracing::debug!(%code, detail, "a player was refused");
     let answer = Answer::Refused(Refused {
         code,
@@ -447,6 +464,11 @@ async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
         });
         let _ = timeout(REFUSAL_GRACE, told).await;
     }
+    close(connection, code);
+}
+
+fn turn_away(server: &ServerInner, connection: &Connection, code: CloseCode) {
+    server.totals.refused(code);
     close(connection, code);
 }
 

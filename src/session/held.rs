@@ -57,6 +57,10 @@ impl Held {
             .is_ok()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether there is room for `bytes` if everything else goes.
     pub(crate) fn could_take(&self, bytes: usize) -> bool {
         bytes <= self.limit

@@ -190,6 +190,24 @@ impl Ledger {
             .collect()
     }
 
+    /// The sums over all remotes.
+    pub(crate) fn totals(&self) -> EventTotals {
+        let mut totals = EventTotals::default();
+        let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, ledger) in remotes.iter().flatten() {
+            totals.accepted += ledger.accepted.load(Relaxed);
+            totals.sent += ledger.sent.load(Relaxed);
+            totals.received += ledger.received.load(Relaxed);
+            totals.dispatched += ledger.dispatched.load(Relaxed);
+            totals.held += ledger.held.load(Relaxed);
+            for cause in DropCause::ALL {
+                totals.unsent[cause as usize] += ledger.unsent[cause as usize].load(Relaxed);
+                totals.refused[cause as usize] += ledger.refused[cause as usize].load(Relaxed);
+            }
+        }
+        totals
+    }
+
     pub(crate) fn end_sending(&self) {
         let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
         remotes
@@ -204,6 +222,50 @@ impl Ledger {
             .iter()
             .flatten()
             .for_each(|(_, ledger)| ledger.end_receiving());
+    }
+}
+
+/// What became of the events of all remotes on some connections.
+///
+/// Each counts as in [`RemoteStats`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EventTotals {
+    /// Events that a `fire` on this side accepted; one for everyone counts once per player.
+    pub accepted: u64,
+    /// Of those, handed to QUIC.
+    pub sent: u64,
+    /// Events that arrived.
+    pub received: u64,
+    /// Of those, given to a handler or inbox.
+    pub dispatched: u64,
+    /// Of those, kept for a handler.
+    pub held: u64,
+    unsent: [u64; DropCause::ALL.len()],
+    refused: [u64; DropCause::ALL.len()],
+}
+
+impl EventTotals {
+    /// Events accepted and dropped on this side for `cause`.
+    pub fn unsent(&self, cause: DropCause) -> u64 {
+        self.unsent[cause as usize]
+    }
+
+    /// Events that arrived and were dropped for `cause`.
+    pub fn refused(&self, cause: DropCause) -> u64 {
+        self.refused[cause as usize]
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.sent += other.sent;
+        self.received += other.received;
+        self.dispatched += other.dispatched;
+        self.held += other.held;
+        for at in 0..DropCause::ALL.len() {
+            self.unsent[at] += other.unsent[at];
+            self.refused[at] += other.refused[at];
+        }
     }
 }
 

@@ -270,6 +270,21 @@ async fn a_limit_that_breaks_a_guarantee_is_refused_by_name() {
     }
 }
 
+/// R124: a remote's own rate may be as low as wanted, but for one under which it can never be used.
+#[test]
+fn a_rate_that_lets_nothing_through_is_refused() {
+    let named = |rate| {
+        std::panic::catch_unwind(move || {
+            let _ = RemoteEvent::<u32>::named("Rated").unwrap().rate(rate);
+            let function = RemoteFunction::<u32, u32>::named("RatedCall").unwrap();
+            let _ = function.rate(rate);
+        })
+    };
+    assert!(named(Rate::per_second(0)).is_err());
+    assert!(named(Rate::per_second(1).burst(0)).is_err());
+    assert!(named(Rate::per_second(0).burst(1)).is_ok());
+}
+
 /// A setting that does not fit is refused when the server starts, not when a player joins.
 #[tokio::test]
 async fn a_setting_that_does_not_fit_is_refused_at_the_start() {

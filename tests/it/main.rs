@@ -18,6 +18,7 @@ mod overload;
 mod raw;
 mod remotes;
 mod smoke;
+mod stats;
 mod threads;
 mod tick;
 mod unreliable;
