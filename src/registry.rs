@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
-    remote::{Declaration, RemoteKind, Spec, sealed::Declared},
+    remote::{Declaration, Remote, RemoteKind, Spec, sealed::Declared},
     wire::remote::{Announcement, RemoteInfo},
 };
 
@@ -128,6 +128,21 @@ impl<C: 'static> Registry<C> {
         }
     }
 
+    /// The same where the program itself registers something: a clash is a mistake in it.
+    ///
+    /// # Panics
+    ///
+    /// If it declares the name in another way.
+    pub(crate) fn expect(&self, remote: &(impl Declared + ?Sized)) -> Arc<Entry<C>> {
+        self.entry(remote).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Declares all of `remotes`, or as many as can be; the first error is the one that counts.
+    pub(crate) fn declare_all(&self, remotes: &[&dyn Remote]) -> Result<(), DeclareError> {
+        let declared = remotes.iter().map(|remote| self.entry(*remote).map(drop));
+        declared.fold(Ok(()), Result::and)
+    }
+
     fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
         let table = self.table.load();
         let slots = table.by_hash.get(&spec.hash)?;
@@ -223,6 +238,13 @@ impl<C: 'static> Registry<C> {
             false => (*table.by_id.get(id as usize)?)?,
         };
         table.entries.get(slot as usize).cloned()
+    }
+
+    /// What the server calls `id`, whether or not it is declared here.
+    pub(crate) fn announced_name(&self, id: u32) -> Option<String> {
+        let announced = self.write();
+        let found = announced.by_name.values().find(|one| one.id == id)?;
+        Some(found.remote.name().into())
     }
 
     /// Everything declared here, in the order of its slots.

@@ -66,11 +66,8 @@ impl ClientBuilder {
 
     /// Declares remotes, so that a mismatch with the server's is reported on both sides at once.
     pub fn remotes(mut self, remotes: &[&dyn Remote]) -> Self {
-        for remote in remotes {
-            if let (Ok(()), Err(error)) = (&self.declared, self.registry.entry(*remote)) {
-                self.declared = Err(error);
-            }
-        }
+        let declared = self.registry.declare_all(remotes);
+        self.declared = self.declared.and(declared);
         self
     }
 

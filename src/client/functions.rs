@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Client, Here, events::misuse};
+use super::{Client, Here};
 use crate::{
     handler::{self, Outcome},
     invocation::{Invocation, Prepared, mismatch},
@@ -57,7 +57,7 @@ impl Client {
         T: Outcome<R, M>,
     {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(function).unwrap_or_else(misuse);
+        let entry = registry.expect(function);
         let handler = handler::function(MAX_REPLY_HEADER, move |_: &Here, args| handler(args));
         registry.answer(&entry, Some(handler));
     }
@@ -69,7 +69,7 @@ impl Client {
     /// As [`on_client_invoke`](Self::on_client_invoke).
     pub fn clear_client_invoke<A: Payload, R: Payload>(&self, function: &RemoteFunction<A, R>) {
         let registry = &self.inner.wiring.registry;
-        registry.answer(&registry.entry(function).unwrap_or_else(misuse), None);
+        registry.answer(&registry.expect(function), None);
     }
 
     fn prepare<A: Payload, R: Payload>(

@@ -430,7 +430,7 @@ impl Peer {
         for stats in self.ledger.snapshot() {
             assert!(stats.is_balanced(), "{stats:?}");
             assert!(stats.held <= EARLY as u64, "{stats:?}");
-            match stats.remote {
+            match &*stats.remote {
                 "Pose" | "Keyed" => unreliable += stats.dispatched,
                 _ => reliable += stats.dispatched + stats.held,
             }

@@ -121,6 +121,10 @@ impl<C: 'static> Directory for Known<'_, C> {
         })
     }
 
+    fn name(&self, id: u32) -> Option<String> {
+        self.registry.announced_name(id)
+    }
+
     fn exists(&self, id: u32) -> bool {
         // A client may get events of a remote before it hears that the remote exists.
         self.side == Side::Client || id as usize <= self.registry.len()

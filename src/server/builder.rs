@@ -73,11 +73,8 @@ impl ServerBuilder {
     ///
     /// A declared remote without a handler keeps early events, and calls wait for one.
     pub fn remotes(mut self, remotes: &[&dyn Remote]) -> Self {
-        for remote in remotes {
-            if let (Ok(()), Err(error)) = (&self.declared, self.registry.entry(*remote)) {
-                self.declared = Err(error);
-            }
-        }
+        let declared = self.registry.declare_all(remotes);
+        self.declared = self.declared.and(declared);
         self
     }
 

@@ -4,9 +4,12 @@
 //! received = dispatched + held + dropped. Each counter has one writer at a time (the holder of the
 //! outbox on the sending side, the connection's task on the receiving side); anyone may read.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Why an event went no further.
@@ -137,7 +140,7 @@ impl RemoteLedger {
         add(&self.refused[DropCause::ConnectionEnded as usize], rest);
     }
 
-    fn snapshot(&self, remote: &'static str) -> RemoteStats {
+    fn snapshot(&self, remote: Cow<'static, str>) -> RemoteStats {
         let read = |counters: &[AtomicU64]| {
             let counts = DropCause::ALL.iter().zip(counters);
             counts
@@ -159,7 +162,7 @@ impl RemoteLedger {
     }
 }
 
-type Named = (&'static str, Arc<RemoteLedger>);
+type Named = (Cow<'static, str>, Arc<RemoteLedger>);
 
 /// All ledgers of one connection; a remote's appears with its first event.
 #[derive(Debug, Default)]
@@ -168,13 +171,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn remote(&self, id: u32, name: &'static str) -> Arc<RemoteLedger> {
+    pub(crate) fn remote(&self, id: u32, name: impl Into<Cow<'static, str>>) -> Arc<RemoteLedger> {
+        let name = name.into();
         let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
         let at = id as usize;
         if remotes.len() <= at {
             remotes.resize(at + 1, None);
         }
-        let (known, ledger) = remotes[at].get_or_insert_with(|| (name, Arc::default()));
+        let (known, ledger) = remotes[at].get_or_insert_with(Default::default);
         if known.is_empty() {
             *known = name;
         }
@@ -186,7 +190,7 @@ impl Ledger {
         remotes
             .iter()
             .flatten()
-            .map(|(name, ledger)| ledger.snapshot(name))
+            .map(|(name, ledger)| ledger.snapshot(name.clone()))
             .collect()
     }
 
@@ -276,8 +280,8 @@ impl EventTotals {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoteStats {
-    /// The remote's name; empty if this side has not declared it.
-    pub remote: &'static str,
+    /// The remote's name; empty as long as this side has not heard what it is.
+    pub remote: Cow<'static, str>,
     /// Events that a `fire` on this side accepted.
     pub accepted: u64,
     /// Of those, waiting on this side.

@@ -12,6 +12,7 @@ mod tests;
 mod violation;
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::Arc,
     time::Instant,
@@ -64,6 +65,10 @@ pub(crate) struct Meta {
 pub(crate) trait Directory {
     /// What is known of `id`, if it is bound here.
     fn meta(&self, id: u32) -> Option<Meta>;
+    /// What `id` is called, also if it is not declared here; asked when there is nothing else to know.
+    fn name(&self, _id: u32) -> Option<String> {
+        None
+    }
     /// Whether the peer can know `id` at all: a server has told its clients of all that it has.
     fn exists(&self, id: u32) -> bool;
 }
@@ -435,9 +440,8 @@ impl Session {
         for (id, inbound) in &mut self.remotes {
             if inbound.meta.is_none() {
                 inbound.learn(directory.meta(*id), now);
-                if let Some(meta) = &inbound.meta {
-                    self.ledger.remote(*id, meta.name);
-                }
+                let name = name_of(*id, inbound.meta.as_ref(), directory);
+                self.ledger.remote(*id, name);
             }
         }
     }
@@ -448,6 +452,13 @@ impl Session {
 
     pub(crate) fn passed(&self) -> u64 {
         self.passed
+    }
+}
+
+fn name_of(id: u32, meta: Option<&Meta>, directory: &impl Directory) -> Cow<'static, str> {
+    match meta {
+        Some(meta) => meta.name.into(),
+        None => directory.name(id).unwrap_or_default().into(),
     }
 }
 
@@ -466,7 +477,7 @@ fn inbound<'a>(
                 return Err(Violation::UnknownRemote);
             }
             let meta = directory.meta(id);
-            let name = meta.as_ref().map_or("", |meta| meta.name);
+            let name = name_of(id, meta.as_ref(), directory);
             let mut inbound = Inbound {
                 meta: None,
                 ledger: ledger.remote(id, name),
