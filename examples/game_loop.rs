@@ -35,7 +35,8 @@ use std::{
 };
 
 use farfire::{
-    ClientBuilder, Flush, RemoteEvent, ServerBuilder, UnreliableRemoteEvent, values::Vector3,
+    BlockError, ClientBuilder, Flush, RemoteEvent, ServerBuilder, UnreliableRemoteEvent,
+    block_on_for, values::Vector3,
 };
 
 const POSE: UnreliableRemoteEvent<Vector3> = UnreliableRemoteEvent::new("Pose").latest_wins();
@@ -92,14 +93,17 @@ fn client(client: ClientBuilder) -> common::Outcome {
                 println!("{name} is here");
             }
         }
-        if let Some(ticks) = over.try_recv() {
-            break ticks;
-        }
         position += Vector3::X_AXIS * 0.1;
         // Once the server has gone there is nobody to tell, but still something to read.
         let _ = client.fire_server(&POSE, &position);
         client.flush();
-        sleep(TICK);
+        // A tick's sleep, which the end cuts short.
+        match block_on_for(TICK, over.recv()) {
+            Ok(Some(ticks)) => break ticks,
+            Ok(None) => return Err("the server has gone".into()),
+            Err(BlockError::TimedOut { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     };
     println!("the game is over after {ticks} ticks");
     client.leave_blocking();

@@ -84,6 +84,10 @@ pub struct Limits {
     /// Events of one remote and player kept for a handler that is not there yet
     /// (default 256; server and client; R34).
     pub early_events: usize,
+    /// Asynchronous handlers of one peer's events that have not returned (default 256; server and
+    /// client). Beyond that, events that such a handler takes are kept like early ones, and handed out
+    /// as handlers return.
+    pub handlers_waiting: usize,
     /// Bytes that one connection may keep in early events and inboxes (default 1 MiB and 4 KiB, so
     /// that the largest event fits with what it costs; server and client).
     pub held_bytes: usize,
@@ -119,6 +123,7 @@ impl Default for Limits {
             payload_from_client: 64 * 1024,
             payload_from_server: 1024 * 1024,
             early_events: 256,
+            handlers_waiting: 256,
             held_bytes: 1024 * 1024 + 4096,
             outbox_bytes: 256 * 1024,
             unreliable_outbox_bytes: 8 * 1024,
@@ -134,22 +139,34 @@ impl Default for Limits {
 ///
 /// # Defaults
 ///
-/// Those of [`Timeouts::default`], named at each field. Its `call` is that of a client: a server that is
-/// given timeouts waits as long, where it would wait 5 s by itself.
+/// Those of [`Timeouts::default`], named at each field, on either side: what only one of them uses, the
+/// other ignores.
+///
+/// ```
+/// # use std::time::Duration;
+/// let mut timeouts = farfire::Timeouts::default();
+/// timeouts.idle = Duration::from_secs(20);
+/// // `Server::builder(..).timeouts(timeouts)`, and nothing else has changed
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// From the first packet of a client to its place among the players; on a client, all of
     /// `connect` (default 5 s).
     pub join: Duration,
-    /// Silence after which a connection is given up (default 10 s).
+    /// Silence after which a connection is given up (default 10 s). Of the two sides' the shorter counts,
+    /// so that a server's must leave room for its clients' `keep_alive`.
     pub idle: Duration,
     /// How often a client shows that it is alive (default 3 s; must be shorter than `idle`).
     pub keep_alive: Duration,
-    /// How long a call waits when neither the call nor the function says so
-    /// (default 10 s for calls to the server, 5 s for calls to a client).
-    pub call: Duration,
-    /// The longest wait that a call may ask for (default and upper bound 60 s).
+    /// How long a call to the server waits when neither the call nor the function says so
+    /// (default 10 s; client).
+    pub invoke_server: Duration,
+    /// How long a call to a client waits when neither the call nor the function says so
+    /// (default 5 s: a client may be frozen or hostile; server).
+    pub invoke_client: Duration,
+    /// The longest that any call waits, whatever it, its function or the two above say (default and
+    /// upper bound 60 s).
     pub call_max: Duration,
     /// How long a peer may take to send the arguments of a call (default 5 s).
     pub request_read: Duration,
@@ -159,22 +176,14 @@ pub struct Timeouts {
     pub leave: Duration,
 }
 
-impl Timeouts {
-    pub(crate) fn server() -> Self {
-        Self {
-            call: Duration::from_secs(5),
-            ..Self::default()
-        }
-    }
-}
-
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
             join: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             keep_alive: Duration::from_secs(3),
-            call: Duration::from_secs(10),
+            invoke_server: Duration::from_secs(10),
+            invoke_client: Duration::from_secs(5),
             call_max: Duration::from_secs(60),
             request_read: Duration::from_secs(5),
             reply_write: Duration::from_secs(5),
@@ -267,6 +276,13 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
         // What they may take is bounded by `held_bytes`.
         ("early_events", limits.early_events, 1, usize::MAX, ONE),
         (
+            "handlers_waiting",
+            limits.handlers_waiting,
+            1,
+            65_536,
+            "1 to 65,536",
+        ),
+        (
             "held_bytes",
             limits.held_bytes,
             1024,
@@ -320,7 +336,8 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), ConfigError> {
         ("join", timeouts.join, MAX_TIMEOUT, CALLS),
         ("idle", timeouts.idle, long, LINKS),
         ("keep_alive", timeouts.keep_alive, long, LINKS),
-        ("call", timeouts.call, MAX_TIMEOUT, CALLS),
+        ("invoke_server", timeouts.invoke_server, MAX_TIMEOUT, CALLS),
+        ("invoke_client", timeouts.invoke_client, MAX_TIMEOUT, CALLS),
         ("call_max", timeouts.call_max, MAX_TIMEOUT, CALLS),
         ("request_read", timeouts.request_read, MAX_TIMEOUT, CALLS),
         ("reply_write", timeouts.reply_write, MAX_TIMEOUT, CALLS),
@@ -328,12 +345,9 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), ConfigError> {
     ] {
         within(field, value, least, most, allowed)?;
     }
-    // Else whoever has nothing to say is given up, or waits longer than anybody may.
+    // Else whoever has nothing to say is given up.
     if timeouts.keep_alive >= timeouts.idle {
         return Err(refused("keep_alive", timeouts.keep_alive, "less than idle"));
-    }
-    if timeouts.call > timeouts.call_max {
-        return Err(refused("call", timeouts.call, "at most call_max"));
     }
     Ok(())
 }
@@ -394,12 +408,11 @@ mod tests {
     #[test]
     fn the_defaults_are_allowed() {
         assert_eq!(check(&Limits::default(), &Timeouts::default()), Ok(()));
-        assert_eq!(check(&Limits::default(), &Timeouts::server()), Ok(()));
     }
 
     #[test]
     fn no_budget_may_be_none() {
-        let none: [Change; 18] = changes! {
+        let none: [Change; 19] = changes! {
             "max_players": 0 => limits.max_players;
             "events.per_second": 0 => limits.events.per_second;
             "events.burst": 0 => limits.events.burst;
@@ -411,6 +424,7 @@ mod tests {
             "payload_from_client": 0 => limits.payload_from_client;
             "payload_from_server": 0 => limits.payload_from_server;
             "early_events": 0 => limits.early_events;
+            "handlers_waiting": 0 => limits.handlers_waiting;
             "held_bytes": 1023 => limits.held_bytes;
             "outbox_bytes": 0 => limits.outbox_bytes;
             "unreliable_outbox_bytes": 2047 => limits.unreliable_outbox_bytes;
@@ -431,7 +445,7 @@ mod tests {
 
     #[test]
     fn no_bound_may_be_none() {
-        let none: [Change; 13] = changes! {
+        let none: [Change; 14] = changes! {
             "max_players": usize::MAX => limits.max_players;
             "calls_running": 65 => limits.calls_running;
             "calls_running + calls_queued": 49 => limits.calls_queued;
@@ -440,6 +454,7 @@ mod tests {
             "calls_waiting": usize::MAX => limits.calls_waiting;
             "payload_from_client": MAX_PAYLOAD + 1 => limits.payload_from_client;
             "payload_from_server": MAX_PAYLOAD + 1 => limits.payload_from_server;
+            "handlers_waiting": usize::MAX => limits.handlers_waiting;
             "held_bytes": usize::MAX => limits.held_bytes;
             "outbox_bytes": usize::MAX => limits.outbox_bytes;
             "unreliable_outbox_bytes": usize::MAX => limits.unreliable_outbox_bytes;
@@ -454,21 +469,23 @@ mod tests {
 
     #[test]
     fn nothing_takes_no_time_and_nothing_takes_for_ever() {
-        let never: [Change; 8] = changes! {
+        let never: [Change; 9] = changes! {
             "join": Duration::ZERO => timeouts.join;
             "idle": Duration::ZERO => timeouts.idle;
             "keep_alive": Duration::ZERO => timeouts.keep_alive;
-            "call": Duration::ZERO => timeouts.call;
+            "invoke_server": Duration::ZERO => timeouts.invoke_server;
+            "invoke_client": Duration::ZERO => timeouts.invoke_client;
             "call_max": Duration::ZERO => timeouts.call_max;
             "request_read": Duration::ZERO => timeouts.request_read;
             "reply_write": Duration::ZERO => timeouts.reply_write;
             "leave": Duration::ZERO => timeouts.leave;
         };
-        let for_ever: [Change; 8] = changes! {
+        let for_ever: [Change; 9] = changes! {
             "join": Duration::MAX => timeouts.join;
             "idle": Duration::MAX => timeouts.idle;
             "keep_alive": Duration::MAX => timeouts.keep_alive;
-            "call": Duration::MAX => timeouts.call;
+            "invoke_server": Duration::MAX => timeouts.invoke_server;
+            "invoke_client": Duration::MAX => timeouts.invoke_client;
             "call_max": Duration::MAX => timeouts.call_max;
             "request_read": Duration::MAX => timeouts.request_read;
             "reply_write": Duration::MAX => timeouts.reply_write;
@@ -490,15 +507,9 @@ mod tests {
             (error.field, error.allowed),
             ("keep_alive", "less than idle")
         );
-        let timeouts = Timeouts {
-            call_max: Duration::from_secs(9),
-            ..Timeouts::default()
-        };
-        let error = check(&Limits::default(), &timeouts).unwrap_err();
-        assert_eq!((error.field, error.allowed), ("call", "at most call_max"));
         assert_eq!(
             error.to_string(),
-            "call is 10s, which breaks a guarantee: choose at most call_max"
+            "keep_alive is 10s, which breaks a guarantee: choose less than idle"
         );
     }
 
@@ -523,7 +534,8 @@ mod tests {
         let timeouts = Timeouts {
             join: Duration::from_millis(1),
             idle: Duration::from_secs(600),
-            call: MAX_TIMEOUT,
+            invoke_server: MAX_TIMEOUT,
+            invoke_client: MAX_TIMEOUT,
             call_max: MAX_TIMEOUT,
             ..Timeouts::default()
         };

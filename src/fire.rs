@@ -2,12 +2,12 @@
 //!
 //! Knows remotes and the codec; what happens to the bytes is the caller's business.
 
-use std::cell::Cell;
+use std::{cell::Cell, pin::pin, sync::Arc};
 
 use crate::{
     codec::{self, EncodeError},
     handler::HandlerError,
-    link::reason::DisconnectReason,
+    link::{Link, reason::DisconnectReason},
     registry::{DeclareError, Entry, describe},
     remote::{Payload, RemoteKind},
     session::outbox::PushError,
@@ -31,6 +31,23 @@ pub(crate) fn with_encoded<A: Payload, T>(
         SCRATCH.set(bytes);
     }
     result
+}
+
+/// Fires until there is room; whatever else `fire` says is the result.
+pub(crate) async fn when_there_is_room(
+    link: &Arc<Link>,
+    fire: impl Fn() -> Result<(), FireError>,
+) -> Result<(), FireError> {
+    loop {
+        let mut room = pin!(link.credit.notified());
+        room.as_mut().enable();
+        match fire() {
+            // With `Flush::Tick` there would be no room before a tick that may wait for this.
+            Err(FireError::QueueFull { .. }) => link.flush(),
+            result => return result,
+        }
+        room.await;
+    }
 }
 
 /// The largest encoded arguments of an event, by its kind and its policy.

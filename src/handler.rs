@@ -51,6 +51,10 @@ use crate::{
     note = "an event handler returns `()`: end its last expression with `;`"
 )]
 pub trait Outcome<R, M> {
+    /// Whether what is returned is a future.
+    #[doc(hidden)]
+    const WAITS: bool;
+
     /// Turns the return value into one of the two things that the runtime can do with it.
     #[doc(hidden)]
     fn resolve(self) -> Resolved<R>;
@@ -70,18 +74,24 @@ pub struct Fallible;
 pub struct Async<M>(std::marker::PhantomData<M>);
 
 impl<R> Outcome<R, Value> for R {
+    const WAITS: bool = false;
+
     fn resolve(self) -> Resolved<R> {
         Resolved::Now(Ok(self))
     }
 }
 
 impl<R, E: Into<HandlerError>> Outcome<R, Fallible> for Result<R, E> {
+    const WAITS: bool = false;
+
     fn resolve(self) -> Resolved<R> {
         Resolved::Now(self.map_err(Into::into))
     }
 }
 
 impl<R, F: Future<Output = R> + Send + 'static> Outcome<R, Async<Value>> for F {
+    const WAITS: bool = true;
+
     fn resolve(self) -> Resolved<R> {
         Resolved::Later(Box::pin(async move { Ok(self.await) }))
     }
@@ -92,6 +102,8 @@ where
     E: Into<HandlerError>,
     F: Future<Output = Result<R, E>> + Send + 'static,
 {
+    const WAITS: bool = true;
+
     fn resolve(self) -> Resolved<R> {
         Resolved::Later(Box::pin(async move { self.await.map_err(Into::into) }))
     }
@@ -218,10 +230,15 @@ impl fmt::Debug for IncidentId {
 }
 
 /// An event handler with its argument type erased.
-///
+pub(crate) struct EventHandler<C> {
+    /// Whether it may leave a future behind.
+    pub(crate) waits: bool,
+    pub(crate) call: EventCall<C>,
+}
+
 /// The last argument is asked once, when the payload has decoded and before the handler runs, whether
 /// the event is this handler's to take; if not, it has heard [`Nobody`](Heard::Nobody).
-pub(crate) type EventHandler<C> = Arc<dyn Fn(&C, &[u8], &dyn Fn() -> bool) -> Heard + Send + Sync>;
+type EventCall<C> = Box<dyn Fn(&C, &[u8], &dyn Fn() -> bool) -> Heard + Send + Sync>;
 
 /// What became of an event at one handler.
 pub(crate) enum Heard {
@@ -245,20 +262,26 @@ pub(crate) fn event<C, A: Payload, T, M>(
 where
     T: Outcome<(), M>,
 {
-    Arc::new(move |context, payload, mine| {
-        let args = match decoded::<A>(payload) {
-            Ok(args) => args,
-            Err(heard) => return heard,
-        };
-        if !mine() {
-            return Heard::Nobody;
-        }
-        match guarded(|| handler(context, args).resolve()) {
-            Ok(Resolved::Now(result)) => Heard::Ran(result),
-            Ok(Resolved::Later(future)) => Heard::Pending(future),
-            Err(_) => Heard::Panicked,
-        }
-    })
+    let call = Box::new(
+        move |context: &C, payload: &[u8], mine: &dyn Fn() -> bool| {
+            let args = match decoded::<A>(payload) {
+                Ok(args) => args,
+                Err(heard) => return heard,
+            };
+            if !mine() {
+                return Heard::Nobody;
+            }
+            match guarded(|| handler(context, args).resolve()) {
+                Ok(Resolved::Now(result)) => Heard::Ran(result),
+                Ok(Resolved::Later(future)) => Heard::Pending(future),
+                Err(_) => Heard::Panicked,
+            }
+        },
+    );
+    EventHandler {
+        waits: T::WAITS,
+        call,
+    }
 }
 
 /// The arguments of an event, or what became of it without them.
@@ -497,11 +520,9 @@ mod tests {
     #[test]
     fn arguments_whose_decoding_panics_do_not_decode() {
         let handler = event(|_: &(), _: Picky| ());
-        assert!(matches!(handler(&(), &[0], &|| true), Heard::Ran(Ok(()))));
-        assert!(matches!(
-            handler(&(), &[1], &|| true),
-            Heard::Undecodable(_)
-        ));
+        let hear = |byte| (handler.call)(&(), &[byte], &|| true);
+        assert!(matches!(hear(0), Heard::Ran(Ok(()))));
+        assert!(matches!(hear(1), Heard::Undecodable(_)));
         let handler = function(0, |_: &(), _: Picky| ());
         let answer = handler(&(), &[1], 64);
         assert!(matches!(

@@ -162,7 +162,7 @@ impl<T: Send + 'static> Inbox<T> {
             overflow,
         });
         let sender = Sender(shared.clone());
-        let handler: EventHandler<C> = Arc::new(move |context, payload, _| {
+        let call = Box::new(move |context: &C, payload: &[u8], _: &dyn Fn() -> bool| {
             let args = match handler::decoded::<A>(payload) {
                 Ok(args) => args,
                 Err(heard) => return heard,
@@ -177,6 +177,7 @@ impl<T: Send + 'static> Inbox<T> {
                 false => Heard::Full,
             }
         });
+        let handler = EventHandler { waits: false, call };
         let number = registry.listen(entry, false, handler);
         Self {
             shared,
@@ -308,21 +309,24 @@ pub(crate) async fn next_event<C: Context, A: Payload, T: Send + 'static>(
 ) -> Option<T> {
     let (send, receive) = oneshot::channel();
     let send = Mutex::new(Some(send));
-    let handler: EventHandler<C> = Arc::new(move |context, payload, mine| {
-        let args = match handler::decoded::<A>(payload) {
-            Ok(args) => args,
-            Err(heard) => return heard,
-        };
-        if !mine() {
-            return Heard::Nobody;
-        }
-        let send = send.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match send.map(|send| send.send(join(context, args))) {
-            Some(Ok(())) => Heard::Ran(Ok(())),
-            // Nobody waits any more: the event is for somebody else.
-            Some(Err(_)) | None => Heard::Nobody,
-        }
-    });
+    let call = Box::new(
+        move |context: &C, payload: &[u8], mine: &dyn Fn() -> bool| {
+            let args = match handler::decoded::<A>(payload) {
+                Ok(args) => args,
+                Err(heard) => return heard,
+            };
+            if !mine() {
+                return Heard::Nobody;
+            }
+            let send = send.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match send.map(|send| send.send(join(context, args))) {
+                Some(Ok(())) => Heard::Ran(Ok(())),
+                // Nobody waits any more: the event is for somebody else.
+                Some(Err(_)) | None => Heard::Nobody,
+            }
+        },
+    );
+    let handler = EventHandler { waits: false, call };
     let number = registry.listen(&entry, true, handler);
     let _end = Disconnect(Subscription::new(&entry, number));
     drop(entry);

@@ -6,14 +6,14 @@ use std::{
     marker::PhantomData,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 
 use crate::{
+    blocking::{may_not_block, wait},
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
     handler::{self, guarded},
@@ -21,10 +21,12 @@ use crate::{
         Link, SubmitError,
         call::{BusyScope, CallSlot, InvokeError, OutgoingCall, Stage, What},
     },
-    network::{self, Network},
+    nesting,
+    network::Network,
     registry::{Entry, describe},
     remote::Payload,
     wire::{
+        MAX_CALL_DEPTH,
         code::CallCode,
         invoke::MAX_REQUEST_HEADER,
         remote::{Announcement, RemoteInfo},
@@ -35,6 +37,11 @@ use crate::{
 /// default will not do.
 ///
 /// The arguments are encoded when it is made, the call goes out when it is first awaited.
+///
+/// A call that is made in the handler of another is *within* that one. At most 8 calls may be within each
+/// other, from either side; the next is [`InvokeError::TooDeep`], so that handlers which call each other
+/// without end are found out, and do not wait for their deadlines. What counts is where `invoke_server` or
+/// `invoke_client` is called: in a task that a handler spawned it is in no handler.
 ///
 /// # Cancel safety
 ///
@@ -47,6 +54,8 @@ pub struct Invocation<R> {
     name: &'static str,
     timeout: Duration,
     longest: Duration,
+    /// Within how many other calls it is made, as far as that is known where it is made.
+    depth: u8,
     network: Network,
     result: PhantomData<fn() -> R>,
 }
@@ -101,17 +110,17 @@ impl Prepared {
 impl<R: Payload> Invocation<R> {
     pub(crate) fn new(
         name: &'static str,
-        declared: Option<Duration>,
+        timeout: Duration,
         timeouts: &Timeouts,
         network: Network,
         call: Result<Prepared, InvokeError>,
     ) -> Self {
-        let timeout = declared.unwrap_or(timeouts.call);
         Self {
             call,
             name,
             timeout,
             longest: timeouts.call_max,
+            depth: nesting::depth(),
             network,
             result: PhantomData,
         }
@@ -136,7 +145,7 @@ impl<R: Payload> Invocation<R> {
         if may_not_block() {
             return Err(InvokeError::WouldBlock);
         }
-        block_on(self.into_future())
+        wait(self.into_future())
     }
 
     /// Makes the call now, and runs `callback` with its result on the network's thread.
@@ -168,6 +177,11 @@ impl<R: Payload> Invocation<R> {
 
     async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
         let call = self.call?;
+        if self.depth > MAX_CALL_DEPTH {
+            return Err(InvokeError::TooDeep {
+                limit: MAX_CALL_DEPTH,
+            });
+        }
         let longest = self.longest.min(MAX_TIMEOUT);
         let deadline = began + self.timeout.clamp(SHORTEST, longest);
         let slot = CallSlot::new();
@@ -176,6 +190,7 @@ impl<R: Payload> Invocation<R> {
             request: call.request,
             ordered: call.ordered,
             barrier: 0,
+            depth: self.depth,
             deadline,
             reply_limit: call.reply_limit,
             slot: slot.clone(),
@@ -277,30 +292,6 @@ pub(crate) fn mismatch(name: &'static str, ours: &RemoteInfo, theirs: &RemoteInf
         name,
         ours: describe(ours),
         theirs: describe(theirs),
-    }
-}
-
-/// Whether blocking here would stall a runtime or the network.
-pub(crate) fn may_not_block() -> bool {
-    network::current_thread() != 0 || tokio::runtime::Handle::try_current().is_ok()
-}
-
-/// Drives a future on this thread, which sleeps while there is nothing to do.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }
 

@@ -70,7 +70,7 @@
 //! closures run there and must not block; asynchronous ones are polled once there and go on, if they
 //! have to wait, on the tokio runtime on which the server or client was started, else on a small one that
 //! farfire makes. A program needs no runtime of its own: [`ServerBuilder::start`] never waits, and
-//! what does wait has a blocking form.
+//! what does wait has a blocking form, or is waited for with [`block_on`].
 //!
 //! # Numbers in these docs
 //!
@@ -90,9 +90,11 @@ mod wire;
 // Meaning: what the bytes of a peer are allowed to do. A machine, with time as an argument.
 pub mod handler;
 mod inbox;
+mod nesting;
 mod registry;
 mod session;
 // Plumbing: threads, sockets, TLS and streams.
+mod blocking;
 mod clock;
 pub mod conditioner;
 mod fire;
@@ -115,6 +117,7 @@ pub mod fuzzing;
 
 #[doc(inline)]
 pub use crate::{
+    blocking::{BlockError, block_on, block_on_for},
     client::{Client, ClientBuilder, ConnectError, JoinTimes, LocalPlayer, WaitError},
     codec::EncodeError,
     config::{ConfigError, Flush, Limits, Rate, Timeouts},
@@ -141,7 +144,7 @@ pub use crate::{
     },
     session::{
         budget::Offence,
-        ledger::{DropCause, RemoteStats},
+        ledger::{DropCause, EventTotals, RemoteStats},
     },
     wire::{
         PROTOCOL_VERSION,

@@ -52,7 +52,6 @@ struct PlayerInner {
     name: Box<str>,
     profile: Arc<dyn Any + Send + Sync>,
     link: Arc<Link>,
-    held: Arc<Held>,
     server: Arc<ServerInner>,
 }
 
@@ -61,7 +60,6 @@ impl Player {
         name: &str,
         profile: Arc<dyn Any + Send + Sync>,
         link: Arc<Link>,
-        held: Arc<Held>,
         server: Arc<ServerInner>,
     ) -> Self {
         Self {
@@ -69,7 +67,6 @@ impl Player {
                 name: name.into(),
                 profile,
                 link,
-                held,
                 server,
             }),
         }
@@ -143,7 +140,7 @@ impl Player {
 
 impl Context for Player {
     fn held(&self) -> &Arc<Held> {
-        &self.inner.held
+        &self.inner.link.held
     }
 
     fn offended(&self, offence: Offence, count: u64) {

@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
-    remote::{Declaration, RemoteKind, Spec, sealed::Declared},
+    remote::{Declaration, Remote, RemoteKind, Spec, sealed::Declared},
     wire::remote::{Announcement, RemoteInfo},
 };
 
@@ -79,7 +79,7 @@ struct Listener<C> {
     number: u64,
     once: bool,
     taken: AtomicBool,
-    call: EventHandler<C>,
+    handler: EventHandler<C>,
 }
 
 impl<C: 'static> Registry<C> {
@@ -133,6 +133,21 @@ impl<C: 'static> Registry<C> {
             Some(entry) => entry.check(&remote.declaration()),
             None => self.declare(remote.declaration()),
         }
+    }
+
+    /// The same where the program itself registers something: a clash is a mistake in it.
+    ///
+    /// # Panics
+    ///
+    /// If it declares the name in another way.
+    pub(crate) fn expect(&self, remote: &(impl Declared + ?Sized)) -> Arc<Entry<C>> {
+        self.entry(remote).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Declares all of `remotes`, or as many as can be; the first error is the one that counts.
+    pub(crate) fn declare_all(&self, remotes: &[&dyn Remote]) -> Result<(), DeclareError> {
+        let declared = remotes.iter().map(|remote| self.entry(*remote).map(drop));
+        declared.fold(Ok(()), Result::and)
     }
 
     fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
@@ -232,6 +247,13 @@ impl<C: 'static> Registry<C> {
         table.entries.get(slot as usize).cloned()
     }
 
+    /// What the server calls `id`, whether or not it is declared here.
+    pub(crate) fn announced_name(&self, id: u32) -> Option<String> {
+        let announced = self.write();
+        let found = announced.by_name.values().find(|one| one.id == id)?;
+        Some(found.remote.name().into())
+    }
+
     /// Everything declared here, in the order of its slots.
     pub(crate) fn infos(&self) -> Vec<RemoteInfo> {
         self.table
@@ -239,16 +261,6 @@ impl<C: 'static> Registry<C> {
             .entries
             .iter()
             .map(|entry| entry.info.clone())
-            .collect()
-    }
-
-    /// Everything declared here, by name.
-    pub(crate) fn by_name(&self) -> HashMap<&'static str, Arc<Entry<C>>> {
-        let table = self.table.load();
-        table
-            .entries
-            .iter()
-            .map(|entry| (entry.spec.name, entry.clone()))
             .collect()
     }
 
@@ -263,14 +275,14 @@ impl<C: 'static> Registry<C> {
         .collect()
     }
 
-    pub(crate) fn listen(&self, entry: &Entry<C>, once: bool, call: EventHandler<C>) -> u64 {
+    pub(crate) fn listen(&self, entry: &Entry<C>, once: bool, handler: EventHandler<C>) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let listener = Arc::new(Listener {
             number,
             once,
             taken: AtomicBool::new(false),
-            call,
+            handler,
         });
         entry.listeners.rcu(|listeners| {
             let mut listeners = Vec::clone(listeners);
@@ -333,15 +345,9 @@ impl<C> Entry<C> {
         self.theirs.get()
     }
 
-    /// Whether the other side means something else by this name.
-    pub(crate) fn differs(&self, theirs: &RemoteInfo) -> bool {
-        let unchecked = theirs.shape().is_empty() || self.info.shape().is_empty();
-        theirs.kind() != self.info.kind() || (!unchecked && theirs.shape() != self.info.shape())
-    }
-
     fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
         let Announcement { id, remote } = announcement;
-        if self.differs(remote) {
+        if self.info.differs(remote) {
             let _ = self.theirs.set(remote.clone());
         }
         let at = *id as usize;
@@ -411,6 +417,12 @@ impl<C> Entry<C> {
             .any(|listener| listener.number == number && !listener.taken.load(Ordering::Acquire))
     }
 
+    /// Whether a handler may leave a future behind.
+    pub(crate) fn waits(&self) -> bool {
+        let listeners = self.listeners.load();
+        listeners.iter().any(|listener| listener.handler.waits)
+    }
+
     /// Gives an event to every handler. Futures that are not ready are left in `pending`.
     pub(crate) fn dispatch(
         &self,
@@ -459,7 +471,7 @@ impl<C> Entry<C> {
             }
             first
         };
-        match (listener.call)(context, payload, &claim) {
+        match (listener.handler.call)(context, payload, &claim) {
             Heard::Ran(Ok(())) | Heard::Panicked => Dispatch::Dispatched,
             Heard::Ran(Err(error)) => {
                 tracing::warn!(remote = self.spec.name, %error, "event handler failed");

@@ -118,7 +118,12 @@ impl<A: Payload> RemoteEvent<A> {
     }
 
     /// Limits how often one client may fire this remote; more is dropped and counted (R124).
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if the rate lets nothing through.
     pub const fn rate(mut self, rate: Rate) -> Self {
+        check_rate(rate);
         self.spec.policy.rate = Some(rate);
         self
     }
@@ -167,7 +172,12 @@ impl<A: Payload> UnreliableRemoteEvent<A> {
     }
 
     /// Limits how often one client may fire this remote; more is dropped and counted (R124).
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if the rate lets nothing through.
     pub const fn rate(mut self, rate: Rate) -> Self {
+        check_rate(rate);
         self.spec.policy.rate = Some(rate);
         self
     }
@@ -221,7 +231,12 @@ impl<A: Payload, R: Payload> RemoteFunction<A, R> {
     }
 
     /// Limits how often one client may call this function; more is refused as busy (R124).
+    ///
+    /// # Panics
+    ///
+    /// At compile time when used in a `const`: if the rate lets nothing through.
     pub const fn rate(mut self, rate: Rate) -> Self {
+        check_rate(rate);
         self.spec.policy.rate = Some(rate);
         self
     }
@@ -421,6 +436,11 @@ const fn chars(name: &str) -> usize {
         at += 1;
     }
     count
+}
+
+const fn check_rate(rate: Rate) {
+    // Without anything per second it is a number of times, which may be wanted.
+    assert!(rate.burst > 0, "a rate has bursts of at least one");
 }
 
 const fn check_lane(lane: &str) {

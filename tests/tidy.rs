@@ -14,6 +14,7 @@ const MODULES: &[(&str, &str)] = &[
     ("wire", "bytes thiserror"),
     // Meaning.
     ("handler", "tracing"),
+    ("nesting", ""),
     ("session", "bytes thiserror tracing"),
     ("registry", "arc_swap thiserror tracing"),
     ("inbox", ""),
@@ -26,6 +27,7 @@ const MODULES: &[(&str, &str)] = &[
     ("clock", "tokio"),
     ("conditioner", "quinn thiserror tokio tracing"),
     ("network", "quinn socket2 tokio tracing"),
+    ("blocking", "thiserror tokio"),
     ("testing", "quinn tokio"),
     ("link", "bytes futures_util quinn thiserror tokio tracing"),
     ("fire", "thiserror tracing"),

@@ -11,8 +11,8 @@ use super::{
     target::Target,
 };
 use crate::{
+    blocking::{may_not_block, wait},
     config::{self, Flush, Limits, Timeouts},
-    invocation::{block_on, may_not_block},
     lan::{Address, JoinLink, LinkError},
     link::Wiring,
     network::{Network, program_runtime},
@@ -121,11 +121,8 @@ impl ClientBuilder {
 
     /// Declares remotes, so that a mismatch with the server's is reported on both sides at once.
     pub fn remotes(mut self, remotes: &[&dyn Remote]) -> Self {
-        for remote in remotes {
-            if let (Ok(()), Err(error)) = (&self.declared, self.registry.entry(*remote)) {
-                self.declared = Err(error);
-            }
-        }
+        let declared = self.registry.declare_all(remotes);
+        self.declared = self.declared.and(declared);
         self
     }
 
@@ -178,7 +175,7 @@ impl ClientBuilder {
         if may_not_block() {
             return Err(ConnectError::WouldBlock);
         }
-        block_on(self.connect())
+        wait(self.connect())
     }
 
     #[expect(

@@ -26,7 +26,7 @@ use crate::{
     network::Network,
     player::{NAME_RULE, PlayerId},
     registry::DeclareError,
-    session::{Held, Side},
+    session::Side,
     tls::{CertificateFault, Code, Known, KnownServersError, Pin},
     wire::{
         self, PROTOCOL_VERSION,
@@ -238,7 +238,7 @@ async fn play(
     let entry = target.store().map(|(known, _)| known).zip(met.pin);
     let successor = Arc::new(Successor::new(entry, wiring.program.clone()));
     let held = Here {
-        held: Held::new(wiring.limits.held_bytes),
+        held: link.held.clone(),
         successor: successor.clone(),
     };
     let inner = Arc::new(ClientInner {

@@ -1,15 +1,13 @@
 //! A client's events: firing to the server, and listening to it.
 
-use std::pin::pin;
-
 use bytes::Bytes;
 
 use super::{Client, Here};
 use crate::{
-    fire::{FireError, event_limit, with_encoded},
+    fire::{FireError, event_limit, when_there_is_room, with_encoded},
     handler::{self, Outcome},
     inbox::{INBOX_CAPACITY, Inbox, InboxOverflow, Subscription, next_event},
-    registry::{DeclareError, Entry},
+    registry::Entry,
     remote::{EventRemote, Payload},
     session::outbox::Outgoing,
 };
@@ -47,16 +45,7 @@ impl Client {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        loop {
-            let mut room = pin!(self.inner.link.credit.notified());
-            room.as_mut().enable();
-            match self.fire(&entry, &payload) {
-                // With `Flush::Tick` there would be no room before a tick that may wait for this.
-                Err(FireError::QueueFull { .. }) => self.inner.link.flush(),
-                result => return result,
-            }
-            room.await;
-        }
+        when_there_is_room(&self.inner.link, || self.fire(&entry, &payload)).await
     }
 
     /// Runs `handler` for every event that the server fires, in the order of arrival (R14, R25).
@@ -108,7 +97,7 @@ impl Client {
     /// Dropped before it is ready, it may lose the event that arrived at that moment.
     pub async fn next_client_event<A: Payload>(&self, remote: &impl EventRemote<A>) -> Option<A> {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         next_event(registry, entry, |_: &Here, args| args).await
     }
 
@@ -133,7 +122,7 @@ impl Client {
         overflow: InboxOverflow,
     ) -> Inbox<A> {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         Inbox::open(registry, &entry, capacity, overflow, |_: &Here, args| args)
     }
 
@@ -147,7 +136,7 @@ impl Client {
         T: Outcome<(), M>,
     {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         let number = registry.listen(
             &entry,
             once,
@@ -191,9 +180,4 @@ impl Client {
         link.fire(&event, |_| Vec::new())
             .map_err(|error| FireError::push(error, link.ended()))
     }
-}
-
-/// Handlers are registered by the program itself: a clash is a mistake in it.
-pub(super) fn misuse<T>(error: DeclareError) -> T {
-    panic!("{error}")
 }

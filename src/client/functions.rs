@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Client, Here, events::misuse};
+use super::{Client, Here};
 use crate::{
     handler::{self, Outcome},
     invocation::{Invocation, Prepared, mismatch},
@@ -29,10 +29,12 @@ impl Client {
         args: &A,
     ) -> Invocation<R> {
         let call = self.prepare(function, args);
+        let timeouts = &self.inner.wiring.timeouts;
+        let declared = function.spec.policy.timeout;
         Invocation::new(
             function.name(),
-            function.spec.policy.timeout,
-            &self.inner.wiring.timeouts,
+            declared.unwrap_or(timeouts.invoke_server),
+            timeouts,
             self.inner.network.clone(),
             call,
         )
@@ -55,7 +57,7 @@ impl Client {
         T: Outcome<R, M>,
     {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(function).unwrap_or_else(misuse);
+        let entry = registry.expect(function);
         let handler = handler::function(MAX_REPLY_HEADER, move |_: &Here, args| handler(args));
         registry.answer(&entry, Some(handler));
     }
@@ -67,7 +69,7 @@ impl Client {
     /// As [`on_client_invoke`](Self::on_client_invoke).
     pub fn clear_client_invoke<A: Payload, R: Payload>(&self, function: &RemoteFunction<A, R>) {
         let registry = &self.inner.wiring.registry;
-        registry.answer(&registry.entry(function).unwrap_or_else(misuse), None);
+        registry.answer(&registry.expect(function), None);
     }
 
     fn prepare<A: Payload, R: Payload>(

@@ -20,8 +20,8 @@ use std::{
 use self::successor::Successor;
 pub use self::{builder::ClientBuilder, connect::ConnectError};
 use crate::{
+    blocking::{may_not_block, wait},
     inbox::Context,
-    invocation::{block_on, may_not_block},
     lan::{JoinLink, LinkError},
     link::{Link, LinkStats, Wiring, reason::DisconnectReason},
     network::Network,
@@ -316,7 +316,7 @@ impl Client {
     /// On a thread of a runtime, which it would stall, it only starts to leave, and gives `None`.
     pub fn leave_blocking(&self) -> Option<DisconnectReason> {
         self.inner.link.finish(CloseCode::LEFT, "", true);
-        (!may_not_block()).then(|| block_on(self.inner.link.closed()))
+        (!may_not_block()).then(|| wait(self.inner.link.closed()))
     }
 
     /// Sends everything that was accepted; with [`Flush::Tick`](crate::Flush::Tick), the end of a tick.

@@ -153,13 +153,23 @@ async fn shake_hands(
     let (crypto, verdict) =
         tls::client_config(trust, &[wire::ALPN]).map_err(|error| setup(&error))?;
     let config = network::client_config(crypto, &wiring.limits, &wiring.timeouts);
-    let endpoint = place
-        .network
-        .client_endpoint(at, peer, place.alone)
-        .map_err(|source| ConnectError::Socket { source })?;
-    let connecting = endpoint
-        .connect_with(config, peer, host)
-        .map_err(|error| setup(&error))?;
+    let begin = || {
+        let endpoint = place
+            .network
+            .client_endpoint(at, peer, place.alone)
+            .map_err(|source| ConnectError::Socket { source })?;
+        let connecting = endpoint.connect_with(config.clone(), peer, host);
+        Ok::<_, ConnectError>((endpoint, connecting))
+    };
+    let connecting = match begin()? {
+        // Its socket has died, with whoever used it before.
+        (dead, Err(quinn::ConnectError::EndpointStopping)) => {
+            place.network.forget_client_endpoint(&dead);
+            begin()?.1
+        }
+        (_, connecting) => connecting,
+    };
+    let connecting = connecting.map_err(|error| setup(&error))?;
     match timeout_at(deadline, connecting).await {
         // Only now is it proven that the server holds the key to what it showed.
         Ok(Ok(connection)) => Ok((connection, verdict.believed())),

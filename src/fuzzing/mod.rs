@@ -20,7 +20,7 @@ use crate::{
     lan::{Address, JoinLink, JoinToken},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, Held, LaneKey, Meta, Session, Side, Violation,
+        Arrival, Directory, Event, Held, Kept, LaneKey, Meta, Session, Side, Violation,
         ledger::{DropCause, Ledger},
     },
     tls::{self, Code},
@@ -411,7 +411,7 @@ impl Peer {
                 held.sort_unstable();
                 for id in held {
                     while self.heard
-                        && let Some(event) = self.session.release(id)
+                        && let Some((event, _)) = self.session.release(id)
                     {
                         self.session.dispatched(event.id);
                     }
@@ -419,8 +419,8 @@ impl Peer {
             }
             8 => {
                 let id = u32::from(input.u8().unwrap_or(0)) % 8;
-                if let Some(event) = self.session.release(id) {
-                    self.session.put_back(event);
+                if let Some((event, kept)) = self.session.release(id) {
+                    self.session.put_back(event, kept);
                 }
             }
             _ => {
@@ -452,7 +452,7 @@ impl Peer {
         let known = self.remotes.meta(event.id).is_some();
         match self.heard && known && !self.session.is_held(event.id) {
             true => self.session.dispatched(event.id),
-            false => self.session.hold(&event, self.now)?,
+            false => self.session.hold(&event, Kept::Unheard, self.now)?,
         }
         Ok(())
     }
@@ -465,7 +465,7 @@ impl Peer {
         for stats in self.ledger.snapshot() {
             assert!(stats.is_balanced(), "{stats:?}");
             assert!(stats.held <= EARLY as u64, "{stats:?}");
-            match stats.remote {
+            match &*stats.remote {
                 "Pose" | "Keyed" => unreliable += stats.dispatched,
                 _ => reliable += stats.dispatched + stats.held,
             }

@@ -87,6 +87,7 @@ fn hellos() -> Vec<Vec<u8>> {
 fn requests() -> Vec<Vec<u8>> {
     let seed = |barrier, body: &[u8]| {
         let header = RequestHeader {
+            depth: 1,
             function: 300,
             remaining: Duration::from_secs(10),
             barrier,

@@ -105,6 +105,11 @@ impl Hub {
         full.then_some((log.bytes, log.limit))
     }
 
+    /// Bytes of broadcasts that not everyone has taken.
+    pub(crate) fn bytes(&self) -> usize {
+        lock(&self.log).bytes
+    }
+
     /// The position from which a player takes broadcasts that joins now.
     pub(super) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)

@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -18,10 +18,10 @@ use crate::{
     clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
-    registry::{Dispatch, Registry},
+    registry::{Dispatch, Entry, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, LaneKey, Meta, Session, Side, Violation, budget::Offences,
+        Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
         ledger::DropCause,
     },
     wire::{
@@ -40,8 +40,12 @@ pub(super) struct Inbound<C> {
     streams: Vec<Stream>,
     /// The one that is read first.
     first: usize,
+    /// The remote of the held event that was handed out last.
+    offered: u32,
     /// What the registry looked like when unheard events were last offered.
     generation: u64,
+    /// Events are kept until a handler returns.
+    busy: bool,
     pending: Vec<HandlerFuture<()>>,
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
@@ -87,6 +91,14 @@ pub(super) enum Notice {
     DefaultLaneEnded,
 }
 
+/// What became of a held event that was offered again.
+enum Offered {
+    Taken,
+    Still(Kept),
+    /// There was none.
+    Nothing,
+}
+
 /// Where the session looks remotes up: the registry, seen by one connection.
 struct Known<'a, C> {
     registry: &'a Registry<C>,
@@ -108,6 +120,10 @@ impl<C: 'static> Directory for Known<'_, C> {
             builtin: policy.builtin,
             mismatch: entry.theirs().is_some() || self.link.mismatch(id).is_some(),
         })
+    }
+
+    fn name(&self, id: u32) -> Option<String> {
+        self.registry.announced_name(id)
     }
 
     fn exists(&self, id: u32) -> bool {
@@ -133,6 +149,8 @@ impl<C: HandlerContext> Inbound<C> {
             session,
             streams: Vec::new(),
             first: 0,
+            busy: false,
+            offered: 0,
             pending: Vec::new(),
             chunks: Default::default(),
             turn: Turn::default(),
@@ -252,12 +270,14 @@ impl<C: HandlerContext> Inbound<C> {
                     return Ok(false);
                 }
                 Err(ReadError::Reset(_)) => {
+                    self.session.spend_turn();
                     let content = std::mem::replace(&mut self.streams[at].content, Content::Done);
-                    // An event whose sender gave up is no event.
-                    return match content {
-                        Content::Lane { .. } => Err(Violation::LaneReset),
-                        Content::Prelude(_) | Content::Event { .. } | Content::Done => Ok(false),
-                    };
+                    if matches!(content, Content::Lane { .. }) {
+                        return Err(Violation::LaneReset);
+                    }
+                    // An event whose sender gave up is no event, and costs as much.
+                    self.session.taken_back(clock::now())?;
+                    return Ok(false);
                 }
                 // The connection is gone; its task hears of that elsewhere.
                 Err(_) => {
@@ -415,47 +435,91 @@ impl<C: HandlerContext> Inbound<C> {
         self.ignores_events = true;
     }
 
-    /// Offers held events again, if the registry has changed.
+    /// Offers held events again, if the registry has changed or handlers have returned.
     pub(super) fn look_again(&mut self) -> Result<(), Violation> {
         let generation = self.wiring.registry.generation();
-        if generation == self.generation {
+        let freed = self.busy && !self.link.waiting.is_full();
+        if generation == self.generation && !freed {
             return Ok(());
         }
-        self.generation = generation;
-        let known = Self::known(&self.wiring, &self.link);
-        self.session.look_up_again(&known, clock::now());
-        for id in self.session.held() {
-            self.offer_held(id)?;
+        if generation != self.generation {
+            self.generation = generation;
+            let known = Self::known(&self.wiring, &self.link);
+            self.session.look_up_again(&known, clock::now());
+        }
+        self.busy = false;
+        let mut held = self.session.held();
+        // In turn, and not the same remote first each time, or one could take every place that
+        // becomes free.
+        held.sort_unstable();
+        let first = held.partition_point(|id| *id <= self.offered);
+        held.rotate_left(first);
+        while !held.is_empty() {
+            let mut more = Vec::new();
+            for id in held {
+                if matches!(self.offer_first(id)?, Offered::Taken) {
+                    more.push(id);
+                }
+            }
+            held = more;
         }
         Ok(())
     }
 
-    /// Gives held events of `id` to whoever listens now, in order. False if some are still held.
-    fn offer_held(&mut self, id: u32) -> Result<bool, Violation> {
-        while let Some(event) = self.session.release(id) {
-            let now = clock::now();
-            let Some(entry) = self.wiring.registry.by_id(id) else {
-                self.session.put_back(event);
-                return Ok(false);
-            };
-            if entry.theirs().is_some() {
-                self.session.refuse(id, DropCause::SignatureMismatch, now)?;
-                continue;
+    /// Gives held events of `id` to whoever listens now, in order. Says why some are still held.
+    fn offer_held(&mut self, id: u32) -> Result<Option<Kept>, Violation> {
+        loop {
+            match self.offer_first(id)? {
+                Offered::Taken => {}
+                Offered::Still(kept) => return Ok(Some(kept)),
+                Offered::Nothing => return Ok(None),
             }
-            if entry.declaration.kind != RemoteKind::Event {
-                return Err(Violation::WrongKind);
-            }
-            let result = entry.dispatch_early(&self.context, &event.payload, &mut self.pending);
-            match result {
-                Dispatch::Unheard => {
-                    self.session.put_back(event);
-                    return Ok(false);
-                }
-                other => self.settle(id, other, now)?,
-            }
-            self.start_pending(entry.spec.name);
         }
-        Ok(true)
+    }
+
+    fn offer_first(&mut self, id: u32) -> Result<Offered, Violation> {
+        let Some((event, kept)) = self.session.release(id) else {
+            return Ok(Offered::Nothing);
+        };
+        let now = clock::now();
+        let Some(entry) = self.wiring.registry.by_id(id) else {
+            self.session.put_back(event, kept);
+            return Ok(Offered::Still(Kept::Unheard));
+        };
+        if entry.theirs().is_some() {
+            self.session.refuse(id, DropCause::SignatureMismatch, now)?;
+            return Ok(Offered::Taken);
+        }
+        if entry.declaration.kind != RemoteKind::Event {
+            return Err(Violation::WrongKind);
+        }
+        if self.is_busy(&entry) {
+            self.session.put_back(event, kept);
+            return Ok(Offered::Still(Kept::Busy));
+        }
+        let pending = &mut self.pending;
+        let result = match kept {
+            Kept::Unheard => entry.dispatch_early(&self.context, &event.payload, pending),
+            Kept::Busy => entry.dispatch(&self.context, &event.payload, pending),
+        };
+        match result {
+            Dispatch::Unheard => {
+                self.session.put_back(event, Kept::Unheard);
+                return Ok(Offered::Still(Kept::Unheard));
+            }
+            other => self.settle(id, other, now)?,
+        }
+        self.offered = id;
+        self.start_pending(entry.spec.name);
+        Ok(Offered::Taken)
+    }
+
+    /// Whether a handler of `entry` may wait, and as many do as may. Then the task runs again when one
+    /// has returned.
+    fn is_busy(&mut self, entry: &Entry<C>) -> bool {
+        let busy = self.link.waiting.is_full() && entry.waits() && self.link.waiting.ask();
+        self.busy |= busy;
+        busy
     }
 
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
@@ -465,12 +529,15 @@ impl<C: HandlerContext> Inbound<C> {
                 .refuse(event.id, DropCause::ConnectionEnded, now)?;
             return Ok(now);
         }
-        if event.reliable && self.session.is_held(event.id) && !self.offer_held(event.id)? {
-            self.session.hold(&event, now)?;
+        if event.reliable
+            && self.session.is_held(event.id)
+            && let Some(kept) = self.offer_held(event.id)?
+        {
+            self.session.hold(&event, kept, now)?;
             return Ok(now);
         }
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
-            self.session.hold(&event, now)?;
+            self.session.hold(&event, Kept::Unheard, now)?;
             return Ok(now);
         };
         if entry.theirs().is_some() {
@@ -479,10 +546,20 @@ impl<C: HandlerContext> Inbound<C> {
                 .refuse(event.id, DropCause::SignatureMismatch, now)?;
             return Ok(now);
         }
+        if self.is_busy(&entry) {
+            match event.reliable {
+                true => self.session.hold(&event, Kept::Busy, now)?,
+                // As without a handler: what is old by then is not worth its place.
+                false => self
+                    .session
+                    .refuse(event.id, DropCause::HandlersBusy, now)?,
+            }
+            return Ok(now);
+        }
         let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
         let now = watch(entry.spec.name, now);
         match result {
-            Dispatch::Unheard if event.reliable => self.session.hold(&event, now)?,
+            Dispatch::Unheard if event.reliable => self.session.hold(&event, Kept::Unheard, now)?,
             other => self.settle(event.id, other, now)?,
         }
         if !self.pending.is_empty() {
@@ -506,7 +583,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// Polls asynchronous handlers once here, and moves those that are not ready to the program.
     fn start_pending(&mut self, remote: &'static str) {
         for future in self.pending.drain(..) {
-            run_event_handler(&self.wiring, future, remote);
+            run_event_handler(&self.wiring, Some(&self.link), future, remote);
         }
     }
 
@@ -516,27 +593,6 @@ impl<C: HandlerContext> Inbound<C> {
             link,
             side: wiring.side,
         }
-    }
-}
-
-impl Link {
-    /// Asks the peer for a sign of life through all queues.
-    pub(super) fn ping(&self) {
-        let nonce = clock::since(self.born).as_micros() as u64;
-        self.asked.store(nonce, Ordering::Relaxed);
-        self.lock().outbox.push_control(&Control::Ping { nonce });
-    }
-
-    /// False if this is no answer to the last ping.
-    fn pong(&self, nonce: u64) -> bool {
-        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
-            return false;
-        }
-        let now = clock::since(self.born).as_micros() as u64;
-        let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
-        let micros = took.as_micros() as u64;
-        self.data_ping.store(micros, Ordering::Relaxed);
-        true
     }
 }
 

@@ -5,8 +5,10 @@
 
 pub(crate) mod call;
 pub(crate) mod driver;
+mod handlers;
 pub(crate) mod hub;
 mod inbound;
+mod mismatch;
 mod outbound;
 mod passed;
 pub(crate) mod reason;
@@ -15,7 +17,7 @@ mod stats;
 mod stream;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -32,11 +34,15 @@ use tokio::{
 
 pub(crate) use self::serve::run_event_handler;
 pub use self::stats::LinkStats;
+pub(crate) use self::stats::Load;
 use self::{
     call::{CallSlot, OutgoingCall},
+    handlers::Waiting,
     hub::{Broadcast, Hub},
+    mismatch::Mismatches,
     passed::Passed,
     reason::DisconnectReason,
+    stats::Counts,
 };
 use crate::{
     clock,
@@ -44,14 +50,11 @@ use crate::{
     network,
     registry::Registry,
     session::{
-        Side, Violation,
+        Held, Side, Violation,
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
-    wire::{
-        code::CloseCode,
-        remote::{Announcement, RemoteInfo},
-    },
+    wire::{code::CloseCode, remote::Announcement},
 };
 
 /// What all connections of one server or client share.
@@ -87,8 +90,7 @@ pub(crate) struct Link {
     ended: OnceLock<DisconnectReason>,
     pub(crate) end: Notify,
     pub(crate) ledger: Arc<Ledger>,
-    /// What the peer declares differently from the server, by id.
-    mismatches: OnceLock<HashMap<u32, RemoteInfo>>,
+    mismatches: Mismatches,
     connection: quinn::Connection,
     /// Our calls that the peer takes at a time.
     calls_in_flight: usize,
@@ -96,6 +98,10 @@ pub(crate) struct Link {
     serving: AtomicUsize,
     running: Arc<Semaphore>,
     calls_running: usize,
+    waiting: Waiting,
+    /// What the peer keeps waiting in early queues and inboxes.
+    pub(crate) held: Arc<Held>,
+    counts: Counts,
     /// Microseconds that a control message last took there and back.
     data_ping: AtomicU64,
     /// What the last ping asked, until it is answered.
@@ -164,12 +170,15 @@ impl Link {
             ended: OnceLock::new(),
             end: Notify::new(),
             ledger,
-            mismatches: OnceLock::new(),
+            mismatches: Mismatches::default(),
             connection,
             calls_in_flight: calls_in_flight.clamp(1, limits.calls_in_flight),
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             calls_running: limits.calls_running,
+            waiting: Waiting::new(limits.handlers_waiting),
+            held: Held::new(limits.held_bytes),
+            counts: Counts::default(),
             data_ping: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             born: clock::now(),
@@ -185,7 +194,7 @@ impl Link {
         let (result, lane_too_many) = {
             let mut state = self.lock();
             self.apply_log(&mut state);
-            state.outbox.announce(event.id, announce);
+            self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
             let result = result.map(|()| self.may_leave(&state));
@@ -218,11 +227,25 @@ impl Link {
     ) {
         {
             let mut state = self.lock();
-            state.outbox.announce(id, announce);
+            self.introduce(&mut state, id, announce);
             // A call to the remote may wait for it, and no tick is to come between.
             state.due = true;
         }
         self.wake();
+    }
+
+    /// Announces what the peer has not heard of, up to `id`, and compares it with what the peer declares.
+    fn introduce(
+        &self,
+        state: &mut State,
+        id: u32,
+        announce: impl FnOnce(u32) -> Vec<Announcement>,
+    ) {
+        state.outbox.announce(id, |from| {
+            let news = announce(from);
+            self.compare(&news);
+            news
+        });
     }
 
     pub(crate) fn set_announced(&self, id: u32) {
@@ -237,7 +260,7 @@ impl Link {
         // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
         let mut state = self.lock();
-        state.outbox.announce(u32::MAX, announce);
+        self.introduce(&mut state, u32::MAX, announce);
         state.cursor = Some(hub.end());
     }
 
@@ -263,7 +286,8 @@ impl Link {
             if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
-            state.outbox.announce(call.id, announce);
+            self.introduce(&mut state, call.id, announce);
+            self.counts.calls_out.fetch_add(1, Ordering::Relaxed);
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);
@@ -451,15 +475,6 @@ impl Link {
         self.lock().ending.is_some()
     }
 
-    /// The handlers of the peer's calls, if some run.
-    pub(crate) fn handlers(&self) -> Option<Handlers> {
-        let running = self.running.clone();
-        (running.available_permits() < self.calls_running).then_some(Handlers {
-            running,
-            most: self.calls_running,
-        })
-    }
-
     /// Ends the connection because of what the peer did.
     fn punish(self: &Arc<Self>, violation: &Violation) {
         tracing::warn!(player = self.id, %violation, "closing a connection that broke the rules");
@@ -525,15 +540,6 @@ impl Link {
         }
     }
 
-    pub(crate) fn set_mismatches(&self, mismatches: HashMap<u32, RemoteInfo>) {
-        let _ = self.mismatches.set(mismatches);
-    }
-
-    /// What the peer declares under the name of remote `id`, where that differs.
-    pub(crate) fn mismatch(&self, id: u32) -> Option<&RemoteInfo> {
-        self.mismatches.get()?.get(&id)
-    }
-
     /// Which end of the connection this is: only a server's link has a hub.
     pub(crate) fn side(&self) -> Side {
         match self.hub {
@@ -561,20 +567,6 @@ impl State {
         let ours =
             |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
         self.left.clone().or_else(|| self.ending.as_ref().map(ours))
-    }
-}
-
-/// Handlers that run on after their connection has ended.
-pub(crate) struct Handlers {
-    running: Arc<Semaphore>,
-    most: usize,
-}
-
-impl Handlers {
-    /// Waits until none runs.
-    pub(crate) async fn done(self) {
-        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
-        let _ = self.running.acquire_many(all).await;
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::{
 use super::{
     Link, Wiring,
     call::{check_barrier, put_in_front},
+    handlers::WaitingPlace,
     stream::{CollectError, Reader, Writer},
 };
 use crate::{
@@ -39,6 +40,7 @@ use crate::{
         Answer, CallFailure, FunctionHandler, HandlerFuture, IncidentId, guarded, incident_of,
     },
     inbox::Context as HandlerContext,
+    nesting::{self, Nested},
     registry::Entry,
     remote::RemoteKind,
     session::{
@@ -97,6 +99,7 @@ impl<C: HandlerContext> Serving<C> {
         let send = Writer::new(send, CallCode::ABANDONED);
         send.make_urgent();
         let recv = Reader::new(recv, CallCode::ABANDONED);
+        self.link.counts.calls_in.fetch_add(1, Ordering::Relaxed);
         let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
         let place = Place(self.link.clone());
         if self.link.is_ending() {
@@ -242,7 +245,10 @@ impl<C: HandlerContext> Serving<C> {
             // Its turn came together with its end: nobody waits for a result.
             return Verdict::system(CallCode::CALLEE_DEADLINE);
         }
-        Verdict::of(self.run(&entry, handler, &body, permit, now).await)
+        Verdict::of(
+            self.run(&entry, handler, (&body, header.depth), permit, now)
+                .await,
+        )
     }
 
     /// Waits until the function has a handler, which it may not have yet (R55).
@@ -298,7 +304,7 @@ impl<C: HandlerContext> Serving<C> {
         &self,
         entry: &Entry<C>,
         handler: FunctionHandler<C>,
-        body: &[u8],
+        (body, depth): (&[u8], u8),
         permit: OwnedSemaphorePermit,
         began: Instant,
     ) -> Result<Vec<u8>, CallFailure> {
@@ -311,14 +317,15 @@ impl<C: HandlerContext> Serving<C> {
             .policy
             .max_payload
             .map_or(most, |own| own.min(most));
-        let answer = handler(&self.context, body, most);
-        let mut future = match answer {
+        let answer = nesting::within(depth, || handler(&self.context, body, most));
+        let future = match answer {
             Answer::Now(result) => {
                 watch(entry.spec.name, began);
                 return result;
             }
             Answer::Later(future) => future,
         };
+        let mut future = Nested { depth, future };
         let first = poll_once(&self.wiring, &mut future);
         watch(entry.spec.name, began);
         match first {
@@ -353,19 +360,21 @@ async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, E
 }
 
 /// Polls a handler's future for the first time: inline, as if on the program's runtime.
-pub(super) fn poll_once<C, T>(
+pub(super) fn poll_once<C, F: Future + Unpin>(
     wiring: &Wiring<C>,
-    future: &mut Pin<Box<dyn Future<Output = T> + Send>>,
-) -> Result<Poll<T>, IncidentId> {
+    future: &mut F,
+) -> Result<Poll<F::Output>, IncidentId> {
     let _entered = wiring.program.enter();
     // Whoever gets it next polls it again at once, so nobody needs to be woken.
     let mut cx = Context::from_waker(Waker::noop());
-    guarded(|| future.as_mut().poll(&mut cx))
+    guarded(|| Pin::new(future).poll(&mut cx))
 }
 
-/// Runs an asynchronous event handler: its first step here, the rest on the program's runtime.
+/// Runs an asynchronous event handler: its first step here, the rest on the program's runtime, where
+/// it takes a place among those of `peer`.
 pub(crate) fn run_event_handler<C>(
     wiring: &Wiring<C>,
+    peer: Option<&Arc<Link>>,
     mut future: HandlerFuture<()>,
     remote: &'static str,
 ) {
@@ -376,7 +385,9 @@ pub(crate) fn run_event_handler<C>(
         Ok(Poll::Ready(Ok(()))) | Err(_) => {}
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
         Ok(Poll::Pending) => {
+            let place = peer.map(WaitingPlace::take);
             wiring.program.spawn(async move {
+                let _place = place;
                 match AssertUnwindSafe(future).catch_unwind().await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(remote, %error, "event handler failed"),

@@ -1,9 +1,17 @@
 //! What is known about one connection at one moment, gathered from whoever knows it.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use super::Link;
-use crate::{remote::is_reserved, session::ledger::RemoteStats};
+use crate::{
+    clock,
+    remote::is_reserved,
+    session::ledger::{EventTotals, RemoteStats},
+    wire::control::Control,
+};
 
 /// What is known about one connection at one moment.
 #[derive(Debug, Clone)]
@@ -35,12 +43,94 @@ pub struct LinkStats {
     pub queued_calls: usize,
     /// Calls of the peer under way.
     pub serving_calls: usize,
+    /// Calls made to the peer so far, whatever became of them.
+    pub calls_out: u64,
+    /// Calls that the peer made so far, those that were refused included.
+    pub calls_in: u64,
+    /// Bytes of the peer's events that wait in early queues and inboxes.
+    pub held_bytes: usize,
+    /// Asynchronous handlers of the peer's events that have not returned.
+    pub waiting_handlers: usize,
     /// The ledger: what became of the events of each remote of the program's.
     pub remotes: Vec<RemoteStats>,
 }
 
+/// What only ever grows.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) calls_out: AtomicU64,
+    pub(super) calls_in: AtomicU64,
+}
+
+/// What one connection, or several, carry and have carried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) calls_out: u64,
+    pub(crate) calls_in: u64,
+    pub(crate) events: EventTotals,
+    // What there is at this moment.
+    pub(crate) queued_bytes: usize,
+    pub(crate) queued_calls: usize,
+    pub(crate) serving_calls: usize,
+    pub(crate) held_bytes: usize,
+    pub(crate) waiting_handlers: usize,
+}
+
+impl Load {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.add_past(other);
+        self.queued_bytes += other.queued_bytes;
+        self.queued_calls += other.queued_calls;
+        self.serving_calls += other.serving_calls;
+        self.held_bytes += other.held_bytes;
+        self.waiting_handlers += other.waiting_handlers;
+    }
+
+    /// Adds what only ever grows.
+    pub(crate) fn add_past(&mut self, other: &Self) {
+        self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
+        self.calls_out += other.calls_out;
+        self.calls_in += other.calls_in;
+        self.events.add(&other.events);
+    }
+}
+
 impl Link {
     pub(crate) fn stats(&self) -> LinkStats {
+        let quic = self.connection.stats();
+        let data_ping = match self.data_ping.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        };
+        let load = self.load();
+        let mut remotes = self.ledger.snapshot();
+        remotes.retain(|stats| !is_reserved(&stats.remote));
+        LinkStats {
+            network_ping: quic.path.rtt,
+            data_ping,
+            sent_bytes: load.sent_bytes,
+            received_bytes: load.received_bytes,
+            sent_datagrams: quic.udp_tx.datagrams,
+            send_calls: quic.udp_tx.ios,
+            mtu: quic.path.current_mtu,
+            sent_packets: quic.path.sent_packets,
+            lost_packets: quic.path.lost_packets,
+            queued_bytes: load.queued_bytes,
+            queued_calls: load.queued_calls,
+            serving_calls: load.serving_calls,
+            calls_out: load.calls_out,
+            calls_in: load.calls_in,
+            held_bytes: load.held_bytes,
+            waiting_handlers: load.waiting_handlers,
+            remotes,
+        }
+    }
+
+    /// What can be summed over connections; it takes no allocation.
+    pub(crate) fn load(&self) -> Load {
         let (queued_bytes, queued_calls) = {
             let state = self.lock();
             (
@@ -49,26 +139,36 @@ impl Link {
             )
         };
         let quic = self.connection.stats();
-        let data_ping = match self.data_ping.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        };
-        let mut remotes = self.ledger.snapshot();
-        remotes.retain(|stats| !is_reserved(stats.remote));
-        LinkStats {
-            network_ping: quic.path.rtt,
-            data_ping,
+        Load {
             sent_bytes: quic.udp_tx.bytes,
             received_bytes: quic.udp_rx.bytes,
-            sent_datagrams: quic.udp_tx.datagrams,
-            send_calls: quic.udp_tx.ios,
-            mtu: quic.path.current_mtu,
-            sent_packets: quic.path.sent_packets,
-            lost_packets: quic.path.lost_packets,
+            calls_out: self.counts.calls_out.load(Ordering::Relaxed),
+            calls_in: self.counts.calls_in.load(Ordering::Relaxed),
+            events: self.ledger.totals(),
             queued_bytes,
             queued_calls,
             serving_calls: self.serving.load(Ordering::Relaxed),
-            remotes,
+            held_bytes: self.held.bytes(),
+            waiting_handlers: self.waiting.count(),
         }
+    }
+
+    /// Asks the peer for a sign of life through all queues.
+    pub(super) fn ping(&self) {
+        let nonce = clock::since(self.born).as_micros() as u64;
+        self.asked.store(nonce, Ordering::Relaxed);
+        self.lock().outbox.push_control(&Control::Ping { nonce });
+    }
+
+    /// False if this is no answer to the last ping.
+    pub(super) fn pong(&self, nonce: u64) -> bool {
+        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
+            return false;
+        }
+        let now = clock::since(self.born).as_micros() as u64;
+        let took = Duration::from_micros(now.saturating_sub(nonce).max(1));
+        let micros = took.as_micros() as u64;
+        self.data_ping.store(micros, Ordering::Relaxed);
+        true
     }
 }

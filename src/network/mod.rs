@@ -147,6 +147,15 @@ impl Network {
         }
     }
 
+    /// Forgets an endpoint whose socket has died, so that the next client gets another.
+    pub(crate) fn forget_client_endpoint(&self, dead: &Endpoint) {
+        let endpoints = &self.inner.endpoints;
+        let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = dead.local_addr().ok();
+        // Only that one: somebody else may have been here before.
+        endpoints.retain(|_, endpoint| endpoint.local_addr().ok() != address);
+    }
+
     /// The time that its deadlines are kept by, whatever clock the current runtime has.
     pub(crate) fn now(&self) -> Instant {
         let _entered = self.inner.timer.runtime.enter();

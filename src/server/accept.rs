@@ -23,7 +23,10 @@ pub(super) async fn run(server: Arc<ServerInner>) {
         server.network.runtime(at).spawn(async move {
             match incoming.accept() {
                 Ok(connecting) => join::serve(owned, connecting, places, hub).await,
-                Err(error) => tracing::debug!(%error, "a connection was not accepted"),
+                Err(error) => {
+                    owned.totals.failed_handshake();
+                    tracing::debug!(%error, "a connection was not accepted");
+                }
             }
         });
     }
@@ -59,7 +62,10 @@ fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Pl
     match !proven && incoming.may_retry() {
         // Costs an honest client one round trip, and one that forged its address everything.
         true => _ = incoming.retry(),
-        false => incoming.refuse(),
+        false => {
+            server.totals.turned_away();
+            incoming.refuse();
+        }
     }
     None
 }

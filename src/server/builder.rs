@@ -12,11 +12,12 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use super::{
     AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
     join::{Admission, Authenticate, JoinRequest, Refusal},
+    stats::Totals,
 };
 use crate::{
     config::{self, ConfigError, Flush, Limits, Timeouts},
@@ -62,7 +63,7 @@ impl ServerBuilder {
             ports: 0,
             identity,
             limits: Limits::default(),
-            timeouts: Timeouts::server(),
+            timeouts: Timeouts::default(),
             flush: Flush::default(),
             network: None,
             registry: Registry::new(true),
@@ -81,11 +82,8 @@ impl ServerBuilder {
     ///
     /// A declared remote without a handler keeps early events, and calls wait for one.
     pub fn remotes(mut self, remotes: &[&dyn Remote]) -> Self {
-        for remote in remotes {
-            if let (Ok(()), Err(error)) = (&self.declared, self.registry.entry(*remote)) {
-                self.declared = Err(error);
-            }
-        }
+        let declared = self.registry.declare_all(remotes);
+        self.declared = self.declared.and(declared);
         self
     }
 
@@ -101,7 +99,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How long things may take; [`Timeouts::call`] of a server is 5 s unless set here.
+    /// How long things may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
@@ -299,6 +297,7 @@ impl ServerBuilder {
                 violation: self.violation,
             }),
             players: Mutex::default(),
+            totals: Totals::default(),
             departures: Notify::new(),
             addresses: Arc::default(),
             joining: AtomicUsize::new(0),
@@ -307,7 +306,7 @@ impl ServerBuilder {
             next_thread: AtomicUsize::new(0),
             broadcasting: Mutex::default(),
             stopping: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            stopped: OnceCell::new(),
             hubs,
             network,
         });

@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use super::Server;
 use crate::{
-    fire::{FireError, event_limit, with_encoded},
+    fire::{FireError, event_limit, when_there_is_room, with_encoded},
     handler::{self, Outcome},
     inbox::{INBOX_CAPACITY, Inbox, InboxOverflow, Subscription, next_event},
     link::hub::Broadcast,
     player::Player,
-    registry::{DeclareError, Entry},
+    registry::Entry,
     remote::{EventRemote, Payload},
     session::outbox::Outgoing,
 };
@@ -54,16 +54,7 @@ impl Server {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        loop {
-            let mut room = std::pin::pin!(player.link().credit.notified());
-            room.as_mut().enable();
-            match self.fire_one(player, &entry, &payload) {
-                // With `Flush::Tick` there would be no room before a tick that may wait for this.
-                Err(FireError::QueueFull { .. }) => player.link().flush(),
-                result => return result,
-            }
-            room.await;
-        }
+        when_there_is_room(player.link(), || self.fire_one(player, &entry, &payload)).await
     }
 
     /// Fires an event to these clients, encoded once; those that have left are passed over.
@@ -173,7 +164,7 @@ impl Server {
         remote: &impl EventRemote<A>,
     ) -> Option<(Player, A)> {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         next_event(registry, entry, |player: &Player, args| {
             (player.clone(), args)
         })
@@ -201,7 +192,7 @@ impl Server {
         overflow: InboxOverflow,
     ) -> Inbox<(Player, A)> {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         Inbox::open(
             registry,
             &entry,
@@ -221,7 +212,7 @@ impl Server {
         T: Outcome<(), M>,
     {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(remote).unwrap_or_else(misuse);
+        let entry = registry.expect(remote);
         let call = handler::event(move |player: &Player, args| handler(player.clone(), args));
         let number = registry.listen(&entry, once, call);
         Subscription::new(&entry, number)
@@ -246,7 +237,7 @@ impl Server {
         let id = entry.slot + 1;
         let link = player.link();
         if let Some(theirs) = link.mismatch(id) {
-            return Err(FireError::mismatch(&entry.info, entry.spec.name, theirs));
+            return Err(FireError::mismatch(&entry.info, entry.spec.name, &theirs));
         }
         let event = Outgoing {
             id,
@@ -291,9 +282,4 @@ impl Server {
         drop(broadcasting);
         Ok(())
     }
-}
-
-/// Handlers are registered by the program itself: a clash is a mistake in it.
-pub(super) fn misuse<T>(error: DeclareError) -> T {
-    panic!("{error}")
 }

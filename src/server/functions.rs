@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
 
-use super::{Server, events::misuse};
+use super::Server;
 use crate::{
     handler::{self, Outcome},
     invocation::{Invocation, Prepared, mismatch},
@@ -40,7 +40,7 @@ impl Server {
         T: Outcome<R, M>,
     {
         let registry = &self.inner.wiring.registry;
-        let entry = registry.entry(function).unwrap_or_else(misuse);
+        let entry = registry.expect(function);
         let handler = handler::function(MAX_REPLY_HEADER, move |player: &Player, args| {
             handler(player.clone(), args)
         });
@@ -54,7 +54,7 @@ impl Server {
     /// As [`on_server_invoke`](Self::on_server_invoke).
     pub fn clear_server_invoke<A: Payload, R: Payload>(&self, function: &RemoteFunction<A, R>) {
         let registry = &self.inner.wiring.registry;
-        registry.answer(&registry.entry(function).unwrap_or_else(misuse), None);
+        registry.answer(&registry.expect(function), None);
     }
 
     /// Calls a function on one client.
@@ -73,10 +73,12 @@ impl Server {
         args: &A,
     ) -> Invocation<R> {
         let call = self.prepare(player, function, args);
+        let timeouts = &self.inner.wiring.timeouts;
+        let declared = function.spec.policy.timeout;
         Invocation::new(
             function.name(),
-            function.spec.policy.timeout,
-            &self.inner.wiring.timeouts,
+            declared.unwrap_or(timeouts.invoke_client),
+            timeouts,
             self.inner.network.clone(),
             call,
         )
@@ -126,7 +128,7 @@ impl Server {
             .map_err(InvokeError::Declare)?;
         let id = entry.slot + 1;
         if let Some(theirs) = player.link().mismatch(id) {
-            return Err(mismatch(entry.spec.name, &entry.info, theirs));
+            return Err(mismatch(entry.spec.name, &entry.info, &theirs));
         }
         let limits = (
             wiring.limits.payload_from_server,

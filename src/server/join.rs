@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -21,12 +20,10 @@ use crate::{
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
     network,
     player::{self, Player},
-    session::Held,
     wire::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
         hello::{Answer, Hello, HelloError, Limits, Refused, Welcome},
-        remote::RemoteInfo,
     },
 };
 
@@ -183,18 +180,25 @@ pub(super) async fn serve(
     let deadline = Instant::now() + server.wiring.timeouts.join;
     let connection = match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
-        Err(_) => return tracing::debug!("a handshake took too long"),
+        Ok(Err(error)) => {
+            server.totals.failed_handshake();
+            return tracing::debug!(%error, "a handshake failed");
+        }
+        Err(_) => {
+            server.totals.failed_handshake();
+            return tracing::debug!("a handshake took too long");
+        }
     };
+    server.totals.handshake();
     let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
     let Some(address) = address else {
-        return close(&connection, CloseCode::TOO_MANY_ATTEMPTS);
+        return turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
     };
     if connection
         .max_datagram_size()
         .is_none_or(|most| most < wire::MAX_DATAGRAM)
     {
-        return close(&connection, CloseCode::PROTOCOL_VIOLATION);
+        return turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
     }
     let hello = timeout_at(deadline, hello(&connection)).await;
     let (send, hello) = match hello {
@@ -202,12 +206,14 @@ pub(super) async fn serve(
         Ok(Ok((send, Err(error)))) => {
             let code = CloseCode::from(&error);
             return match error {
-                HelloError::Version { .. } => refuse(&connection, send, No::because(code)).await,
-                HelloError::Malformed(_) => close(&connection, code),
+                HelloError::Version { .. } => {
+                    refuse(&server, &connection, send, No::because(code)).await
+                }
+                HelloError::Malformed(_) => turn_away(&server, &connection, code),
             };
         }
-        Ok(Err(code)) => return close(&connection, code),
-        Err(_) => return close(&connection, CloseCode::JOIN_TIMEOUT),
+        Ok(Err(code)) => return turn_away(&server, &connection, code),
+        Err(_) => return turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT),
     };
     let admission = tokio::select! {
         admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
@@ -216,18 +222,26 @@ pub(super) async fn serve(
     };
     let admission = match admission {
         Ok(Ok(admission)) => admission,
-        Ok(Err(no)) => return refuse(&connection, send, no).await,
-        Err(_) => return refuse(&connection, send, No::because(CloseCode::JOIN_TIMEOUT)).await,
+        Ok(Err(no)) => return refuse(&server, &connection, send, no).await,
+        Err(_) => {
+            return refuse(
+                &server,
+                &connection,
+                send,
+                No::because(CloseCode::JOIN_TIMEOUT),
+            )
+            .await;
+        }
     };
     if server.stopping.load(Ordering::Acquire) {
-        return refuse(&connection, send, No::because(CloseCode::SHUTDOWN)).await;
+        return refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
     }
     let Some(seat) = server.take_seat() else {
         let full = No {
             code: CloseCode::FULL,
             detail: format!("all {} places are taken", server.wiring.limits.max_players),
         };
-        return refuse(&connection, send, full).await;
+        return refuse(&server, &connection, send, full).await;
     };
     drop(joining);
     let program = server.wiring.program.clone();
@@ -348,6 +362,7 @@ async fn play(
         .open_for(&hello.remotes, &wiring.registry, limits.echo);
     // As many as fit; the player is told of the others when it takes part in broadcasts.
     let mut remotes = wiring.registry.announcements(0);
+    link.set_declared(hello.remotes, &remotes);
     let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;
     let fit = remotes.iter().take_while(|announcement| {
         let size = announcement.remote.name().len() + announcement.remote.shape().len();
@@ -357,7 +372,6 @@ async fn play(
     });
     remotes.truncate(fit.count());
     link.set_announced(remotes.last().map_or(0, |last| last.id));
-    link.set_mismatches(mismatches(&server, &hello, &name));
     let bytes = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
     let welcome = Answer::Welcome(Welcome {
         player_id: id,
@@ -374,13 +388,13 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            refuse(&connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(&server, &connection, send, No::because(CloseCode::INTERNAL)).await;
             return None;
         }
     };
     network::open_window(&connection, limits);
-    let held = Held::new(limits.held_bytes);
-    let player = Player::new(&name, admission.profile, link.clone(), held, server.clone());
+    let player = Player::new(&name, admission.profile, link.clone(), server.clone());
+    server.totals.joined.fetch_add(1, Ordering::Relaxed);
     server.enter(&player);
     tracing::debug!(?player, "joined");
     let present = Present::new(server.clone(), player.clone());
@@ -389,7 +403,9 @@ async fn play(
         match guarded(|| hook(player.clone())) {
             Ok(Resolved::Now(Ok(()))) | Err(_) => {}
             Ok(Resolved::Now(Err(error))) => tracing::warn!(%error, "on_player_added failed"),
-            Ok(Resolved::Later(future)) => run_event_handler(wiring, future, "on_player_added"),
+            Ok(Resolved::Later(future)) => {
+                run_event_handler(wiring, None, future, "on_player_added")
+            }
         }
     }
     // Remotes may have been added since the welcome was written, by the hooks for one.
@@ -445,44 +461,14 @@ impl Drop for Present {
         for hook in server.removing() {
             let _ = guarded(|| hook(player.clone(), reason.clone()));
         }
-        server.leave(player);
+        server.leave(player, reason);
     }
-}
-
-/// What this client declares differently; each is reported once, and only those remotes fail.
-fn mismatches(server: &ServerInner, hello: &Hello, player: &str) -> HashMap<u32, RemoteInfo> {
-    let ours = server.wiring.registry.by_name();
-    let mut found: HashMap<u32, RemoteInfo> = HashMap::new();
-    for theirs in &hello.remotes {
-        let Some(entry) = ours.get(theirs.name()) else {
-            continue;
-        };
-        // The list is the client's: a name may be in it many times.
-        if !entry.differs(theirs) || found.contains_key(&(entry.slot + 1)) {
-            continue;
-        }
-        // A client that declares everything differently says so at every attempt to join.
-        if found.len() < REPORTED_MISMATCHES {
-            tracing::warn!(
-                player,
-                remote = entry.spec.name,
-                ours = crate::registry::describe(&entry.info),
-                theirs = crate::registry::describe(theirs),
-                "a client declares this remote differently: it cannot be used"
-            );
-        }
-        found.insert(entry.slot + 1, theirs.clone());
-    }
-    if found.len() > REPORTED_MISMATCHES {
-        let more = found.len() - REPORTED_MISMATCHES;
-        tracing::warn!(player, more, "the client declares more remotes differently");
-    }
-    found
 }
 
 /// Tells the client why it is not let in, and waits until it knows.
-async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
+async fn refuse(server: &ServerInner, connection: &Connection, mut send: SendStream, no: No) {
     let No { code, detail } = no;
+    server.totals.refused(code);
     tracing::debug!(%code, detail, "a player was refused");
     let answer = Answer::Refused(Refused {
         code,
@@ -501,6 +487,11 @@ async fn refuse(connection: &Connection, mut send: SendStream, no: No) {
     close(connection, code);
 }
 
+fn turn_away(server: &ServerInner, connection: &Connection, code: CloseCode) {
+    server.totals.refused(code);
+    close(connection, code);
+}
+
 fn close(connection: &Connection, code: CloseCode) {
     connection.close(VarInt::from_u32(code.as_u32()), code.text().as_bytes());
 }
@@ -511,5 +502,3 @@ const ROOM_FOR_THE_REST: usize = 2 * wire::MAX_SETTINGS * (wire::MAX_SETTING_BYT
 const ANNOUNCEMENT_OVERHEAD: usize = 12;
 /// The client has read a refusal well before this, or never will.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
-/// Remotes of one client that are reported by name when both sides declare them differently.
-const REPORTED_MISMATCHES: usize = 8;

@@ -72,6 +72,8 @@ pub enum Offence {
     },
     /// A ping beyond the budget of events.
     PingRate,
+    /// A stream that was opened for an event and taken back, beyond the budget of events.
+    StreamRate,
     /// A call beyond those that may run and wait, or beyond its function's own rate.
     CallRate,
     /// A call of a function that there is not, whose bytes are no request or not the function's
@@ -87,6 +89,7 @@ impl fmt::Display for Offence {
                 write!(f, "events of {remote:?} that do not decode")
             }
             Self::PingRate => f.write_str("more pings than allowed"),
+            Self::StreamRate => f.write_str("more streams taken back than allowed"),
             Self::CallRate => f.write_str("more calls than allowed"),
             Self::BadCall => f.write_str("calls that make no sense"),
         }

@@ -4,9 +4,12 @@
 //! received = dispatched + held + dropped. Each counter has one writer at a time (the holder of the
 //! outbox on the sending side, the connection's task on the receiving side); anyone may read.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Why an event went no further.
@@ -25,6 +28,8 @@ pub enum DropCause {
     RateLimit,
     /// Nobody listens yet, and the queue for early events was full.
     EarlyFull,
+    /// As many handlers of this peer's events as may wait did, and no more could be kept for them.
+    HandlersBusy,
     /// Every inbox that listens was full.
     InboxFull,
     /// The bytes are not the arguments of this remote.
@@ -41,13 +46,14 @@ pub enum DropCause {
 
 impl DropCause {
     /// Every cause, in the order of the counters.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ConnectionEnded,
         Self::Superseded,
         Self::OutboxFull,
         Self::SignatureMismatch,
         Self::RateLimit,
         Self::EarlyFull,
+        Self::HandlersBusy,
         Self::InboxFull,
         Self::Undecodable,
         Self::Unheard,
@@ -134,7 +140,7 @@ impl RemoteLedger {
         add(&self.refused[DropCause::ConnectionEnded as usize], rest);
     }
 
-    fn snapshot(&self, remote: &'static str) -> RemoteStats {
+    fn snapshot(&self, remote: Cow<'static, str>) -> RemoteStats {
         let read = |counters: &[AtomicU64]| {
             let counts = DropCause::ALL.iter().zip(counters);
             counts
@@ -156,7 +162,7 @@ impl RemoteLedger {
     }
 }
 
-type Named = (&'static str, Arc<RemoteLedger>);
+type Named = (Cow<'static, str>, Arc<RemoteLedger>);
 
 /// All ledgers of one connection; a remote's appears with its first event.
 #[derive(Debug, Default)]
@@ -165,13 +171,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn remote(&self, id: u32, name: &'static str) -> Arc<RemoteLedger> {
+    pub(crate) fn remote(&self, id: u32, name: impl Into<Cow<'static, str>>) -> Arc<RemoteLedger> {
+        let name = name.into();
         let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
         let at = id as usize;
         if remotes.len() <= at {
             remotes.resize(at + 1, None);
         }
-        let (known, ledger) = remotes[at].get_or_insert_with(|| (name, Arc::default()));
+        let (known, ledger) = remotes[at].get_or_insert_with(Default::default);
         if known.is_empty() {
             *known = name;
         }
@@ -183,8 +190,26 @@ impl Ledger {
         remotes
             .iter()
             .flatten()
-            .map(|(name, ledger)| ledger.snapshot(name))
+            .map(|(name, ledger)| ledger.snapshot(name.clone()))
             .collect()
+    }
+
+    /// The sums over all remotes.
+    pub(crate) fn totals(&self) -> EventTotals {
+        let mut totals = EventTotals::default();
+        let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, ledger) in remotes.iter().flatten() {
+            totals.accepted += ledger.accepted.load(Relaxed);
+            totals.sent += ledger.sent.load(Relaxed);
+            totals.received += ledger.received.load(Relaxed);
+            totals.dispatched += ledger.dispatched.load(Relaxed);
+            totals.held += ledger.held.load(Relaxed);
+            for cause in DropCause::ALL {
+                totals.unsent[cause as usize] += ledger.unsent[cause as usize].load(Relaxed);
+                totals.refused[cause as usize] += ledger.refused[cause as usize].load(Relaxed);
+            }
+        }
+        totals
     }
 
     pub(crate) fn end_sending(&self) {
@@ -204,6 +229,50 @@ impl Ledger {
     }
 }
 
+/// What became of the events of all remotes on some connections.
+///
+/// Each counts as in [`RemoteStats`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EventTotals {
+    /// Events that a `fire` on this side accepted; one for everyone counts once per player.
+    pub accepted: u64,
+    /// Of those, handed to QUIC.
+    pub sent: u64,
+    /// Events that arrived.
+    pub received: u64,
+    /// Of those, given to a handler or inbox.
+    pub dispatched: u64,
+    /// Of those, kept for a handler.
+    pub held: u64,
+    unsent: [u64; DropCause::ALL.len()],
+    refused: [u64; DropCause::ALL.len()],
+}
+
+impl EventTotals {
+    /// Events accepted and dropped on this side for `cause`.
+    pub fn unsent(&self, cause: DropCause) -> u64 {
+        self.unsent[cause as usize]
+    }
+
+    /// Events that arrived and were dropped for `cause`.
+    pub fn refused(&self, cause: DropCause) -> u64 {
+        self.refused[cause as usize]
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.sent += other.sent;
+        self.received += other.received;
+        self.dispatched += other.dispatched;
+        self.held += other.held;
+        for at in 0..DropCause::ALL.len() {
+            self.unsent[at] += other.unsent[at];
+            self.refused[at] += other.refused[at];
+        }
+    }
+}
+
 /// What became of the events of one remote on one connection.
 ///
 /// `accepted = queued + sent + unsent` and `received = dispatched + held + refused`, give or take
@@ -211,8 +280,8 @@ impl Ledger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoteStats {
-    /// The remote's name; empty if this side has not declared it.
-    pub remote: &'static str,
+    /// The remote's name; empty as long as this side has not heard what it is.
+    pub remote: Cow<'static, str>,
     /// Events that a `fire` on this side accepted.
     pub accepted: u64,
     /// Of those, waiting on this side.

@@ -4,6 +4,7 @@
 //! orders; it knows nothing about sockets, tasks, handlers or clocks.
 
 pub(crate) mod budget;
+mod held;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
 #[cfg(test)]
@@ -11,20 +12,21 @@ mod tests;
 mod violation;
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 
 use bytes::Bytes;
 
-pub(crate) use self::violation::Violation;
 use self::{
     budget::{Bucket, Offence, Offences},
     ledger::{DropCause, Ledger, RemoteLedger},
+};
+pub(crate) use self::{
+    held::{Held, Kept},
+    violation::Violation,
 };
 use crate::{
     config::{Limits, Rate},
@@ -65,6 +67,10 @@ pub(crate) struct Meta {
 pub(crate) trait Directory {
     /// What is known of `id`, if it is bound here.
     fn meta(&self, id: u32) -> Option<Meta>;
+    /// What `id` is called, also if it is not declared here; asked when there is nothing else to know.
+    fn name(&self, _id: u32) -> Option<String> {
+        None
+    }
     /// Whether the peer can know `id` at all: a server has told its clients of all that it has.
     fn exists(&self, id: u32) -> bool;
 }
@@ -84,45 +90,6 @@ pub(crate) struct Event {
     pub(crate) reliable: bool,
 }
 
-/// Bytes that one connection keeps waiting in early queues and inboxes.
-#[derive(Debug)]
-pub(crate) struct Held {
-    bytes: AtomicUsize,
-    limit: usize,
-}
-
-impl Held {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            bytes: AtomicUsize::new(0),
-            limit,
-        })
-    }
-
-    /// Takes room for `bytes` more, if there is.
-    pub(crate) fn take(&self, bytes: usize) -> bool {
-        let most = self.limit.saturating_sub(bytes);
-        let fits = |now: usize| (bytes <= self.limit && now <= most).then_some(now + bytes);
-        self.bytes
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
-            .is_ok()
-    }
-
-    /// Whether there is room for `bytes` if everything else goes.
-    pub(crate) fn could_take(&self, bytes: usize) -> bool {
-        bytes <= self.limit
-    }
-
-    /// Takes back what was given back a moment ago, whether or not somebody else was quicker.
-    fn retake(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-    }
-
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-    }
-}
-
 pub(crate) struct Session {
     side: Side,
     lanes: Vec<Lane>,
@@ -134,6 +101,7 @@ pub(crate) struct Session {
     /// Offences that have reached a power of two since they were last asked for, and how many there are.
     reports: Vec<(Offence, u64)>,
     pings_over: u64,
+    streams_over: u64,
     early_events: usize,
     held: Arc<Held>,
     max_payload: usize,
@@ -155,7 +123,7 @@ struct Inbound {
     window: DuplicateWindow,
     latest: HashMap<u64, u32>,
     rate: Option<Bucket>,
-    early: VecDeque<Bytes>,
+    early: VecDeque<(Bytes, Kept)>,
 }
 
 impl Session {
@@ -180,6 +148,7 @@ impl Session {
             offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             reports: Vec::new(),
             pings_over: 0,
+            streams_over: 0,
             early_events: limits.early_events,
             held,
             max_payload,
@@ -389,6 +358,15 @@ impl Session {
         Ok(false)
     }
 
+    /// Counts a stream that was taken back before it was an event against the budget of events.
+    pub(crate) fn taken_back(&mut self, now: Instant) -> Result<(), Violation> {
+        if self.side == Side::Client || self.events.take(now) {
+            return Ok(());
+        }
+        self.streams_over += 1;
+        self.offend(Offence::StreamRate, self.streams_over, now)
+    }
+
     /// The count that offences of every kind go into.
     pub(crate) fn offences(&self) -> &Arc<Offences> {
         &self.offences
@@ -406,61 +384,6 @@ impl Session {
         match self.offences.one_too_many(now) {
             true => Err(Violation::TooManyOffences),
             false => Ok(()),
-        }
-    }
-
-    /// Whether an earlier event of this remote still waits for a handler.
-    pub(crate) fn is_held(&self, id: u32) -> bool {
-        self.remotes
-            .get(&id)
-            .is_some_and(|inbound| !inbound.early.is_empty())
-    }
-
-    /// The remotes that have events waiting for a handler.
-    pub(crate) fn held(&self) -> Vec<u32> {
-        let held = self
-            .remotes
-            .iter()
-            .filter(|(_, inbound)| !inbound.early.is_empty());
-        held.map(|(id, _)| *id).collect()
-    }
-
-    /// Keeps an event for the first handler; the newest is dropped when there is no room (R30-R36).
-    pub(crate) fn hold(&mut self, event: &Event, now: Instant) -> Result<(), Violation> {
-        let size = event.payload.len() + HELD_OVERHEAD;
-        let Some(inbound) = self.remotes.get_mut(&event.id) else {
-            return Ok(());
-        };
-        if inbound.early.len() >= self.early_events || !self.held.take(size) {
-            return self.refuse(event.id, DropCause::EarlyFull, now);
-        }
-        // A copy: a slice would keep the whole packet it came in alive.
-        inbound
-            .early
-            .push_back(Bytes::copy_from_slice(&event.payload));
-        inbound.ledger.hold();
-        Ok(())
-    }
-
-    /// Takes back the oldest event that waits for a handler of `id`.
-    pub(crate) fn release(&mut self, id: u32) -> Option<Event> {
-        let inbound = self.remotes.get_mut(&id)?;
-        let payload = inbound.early.pop_front()?;
-        inbound.ledger.release();
-        self.held.give_back(payload.len() + HELD_OVERHEAD);
-        Some(Event {
-            id,
-            payload,
-            reliable: true,
-        })
-    }
-
-    /// Puts an event back that [`release`](Self::release) gave and nobody took.
-    pub(crate) fn put_back(&mut self, event: Event) {
-        if let Some(inbound) = self.remotes.get_mut(&event.id) {
-            self.held.retake(event.payload.len() + HELD_OVERHEAD);
-            inbound.ledger.hold();
-            inbound.early.push_front(event.payload);
         }
     }
 
@@ -485,6 +408,14 @@ impl Session {
         let remote = inbound.meta.as_ref().map_or("", |meta| meta.name);
         if count.is_power_of_two() {
             match cause {
+                DropCause::HandlersBusy => {
+                    tracing::warn!(
+                        remote,
+                        id,
+                        count,
+                        "events dropped: too many of this peer's handlers wait; do they return?"
+                    );
+                }
                 DropCause::EarlyFull | DropCause::Unheard | DropCause::InboxFull => {
                     tracing::warn!(
                         remote,
@@ -513,9 +444,8 @@ impl Session {
         for (id, inbound) in &mut self.remotes {
             if inbound.meta.is_none() {
                 inbound.learn(directory.meta(*id), now);
-                if let Some(meta) = &inbound.meta {
-                    self.ledger.remote(*id, meta.name);
-                }
+                let name = name_of(*id, inbound.meta.as_ref(), directory);
+                self.ledger.remote(*id, name);
             }
         }
     }
@@ -526,6 +456,13 @@ impl Session {
 
     pub(crate) fn passed(&self) -> u64 {
         self.passed
+    }
+}
+
+fn name_of(id: u32, meta: Option<&Meta>, directory: &impl Directory) -> Cow<'static, str> {
+    match meta {
+        Some(meta) => meta.name.into(),
+        None => directory.name(id).unwrap_or_default().into(),
     }
 }
 
@@ -544,7 +481,7 @@ fn inbound<'a>(
                 return Err(Violation::UnknownRemote);
             }
             let meta = directory.meta(id);
-            let name = meta.as_ref().map_or("", |meta| meta.name);
+            let name = name_of(id, meta.as_ref(), directory);
             let mut inbound = Inbound {
                 meta: None,
                 ledger: ledger.remote(id, name),
@@ -589,7 +526,5 @@ impl Inbound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneKey(usize);
 
-/// What keeping an event costs beside its bytes.
-const HELD_OVERHEAD: usize = 64;
 /// Entities that `latest_by` tells apart, per remote and connection.
 const MAX_KEYS: usize = 4096;

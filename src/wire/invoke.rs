@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 
 use super::{
-    CONTROL_ID, MAX_REASON_BYTES,
+    CONTROL_ID, MAX_CALL_DEPTH, MAX_REASON_BYTES,
     code::CallCode,
     read::{Malformed, Reader, clip, put_bytes},
     varint,
@@ -23,6 +23,8 @@ pub(crate) struct RequestHeader {
     pub(crate) remaining: Duration,
     /// How many events of the default lane come before the call, or `None` if the order does not matter.
     pub(crate) barrier: Option<u64>,
+    /// Within how many other calls it was made; at most [`MAX_CALL_DEPTH`].
+    pub(crate) depth: u8,
 }
 
 /// How a call ended at the callee. `barrier` is how many events of the default lane come before it.
@@ -63,6 +65,10 @@ pub(crate) fn decode_request(request: Bytes) -> Result<(RequestHeader, Bytes), M
         FLAG_UNORDERED => None,
         _ => return Err(Malformed("a request has unknown flags")),
     };
+    let depth = reader.u8()?;
+    if depth > MAX_CALL_DEPTH {
+        return Err(Malformed("a call is nested too deeply"));
+    }
     let body = request.slice_ref(reader.bytes(usize::MAX)?);
     reader.finish()?;
     Ok((
@@ -70,6 +76,7 @@ pub(crate) fn decode_request(request: Bytes) -> Result<(RequestHeader, Bytes), M
             function,
             remaining,
             barrier,
+            depth,
         },
         body,
     ))
@@ -87,6 +94,7 @@ impl RequestHeader {
         } else {
             FLAG_UNORDERED
         });
+        out.put_u8(self.depth);
         varint::put(out, body_len as u64);
     }
 }
@@ -198,9 +206,9 @@ fn millis(duration: Duration) -> u64 {
     u64::from(u32::try_from(millis).unwrap_or(u32::MAX))
 }
 
-/// The most that a request has beyond its body: version, id, time, barrier, flags, length.
+/// The most that a request has beyond its body: version, id, time, barrier, flags, depth, length.
 pub(crate) const MAX_REQUEST_HEADER: usize =
-    1 + varint::MAX_LEN_U32 * 2 + varint::MAX_LEN + 1 + varint::MAX_LEN;
+    1 + varint::MAX_LEN_U32 * 2 + varint::MAX_LEN + 2 + varint::MAX_LEN;
 
 /// The most that a reply has beyond its body: status, barrier, length.
 pub(crate) const MAX_REPLY_HEADER: usize = 1 + varint::MAX_LEN + varint::MAX_LEN;
@@ -241,19 +249,21 @@ mod tests {
             function: 3,
             remaining: Duration::from_secs(10),
             barrier: Some(2),
+            depth: 8,
         };
         let unordered = RequestHeader {
             function: 300,
             remaining: Duration::ZERO,
             barrier: None,
+            depth: 0,
         };
         for (header, body, bytes) in [
             (
                 ordered,
                 &b"hi"[..],
-                &[1, 3, 0x90, 0x4e, 2, 0, 2, b'h', b'i'][..],
+                &[1, 3, 0x90, 0x4e, 2, 0, 8, 2, b'h', b'i'][..],
             ),
-            (unordered, b"", &[1, 0xac, 0x02, 0, 0, 1, 0]),
+            (unordered, b"", &[1, 0xac, 0x02, 0, 0, 1, 0, 0]),
         ] {
             assert_eq!(encode_request(&header, body), bytes);
             let (decoded, rest) = decode_request(Bytes::from_static(bytes)).unwrap();
@@ -314,14 +324,15 @@ mod tests {
     fn impossible_requests() {
         for bytes in [
             &[][..],
-            &[2, 3, 0, 0, 0, 0],                            // another version
-            &[1, 0, 0, 0, 0, 0],                            // the control channel
-            &[1, 3, 0x80, 0x80, 0x80, 0x80, 0x10, 0, 0, 0], // 2^32 milliseconds
-            &[1, 3, 0, 0, 2, 0],                            // an unknown flag
-            &[1, 3, 0, 0, 0, 1],                            // shorter than declared
-            &[1, 3, 0, 0, 0, 1, 9, 9],                      // longer than declared
+            &[2, 3, 0, 0, 0, 0, 0], // another version
+            &[1, 0, 0, 0, 0, 0, 0], // the control channel
+            &[1, 3, 0x80, 0x80, 0x80, 0x80, 0x10, 0, 0, 0, 0], // 2^32 milliseconds
+            &[1, 3, 0, 0, 2, 0, 0], // an unknown flag
+            &[1, 3, 0, 0, 0, 9, 0], // nested too deeply
+            &[1, 3, 0, 0, 0, 0, 1], // shorter than declared
+            &[1, 3, 0, 0, 0, 0, 1, 9, 9], // longer than declared
             &[
-                1, 3, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10,
+                1, 3, 0, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10,
             ],
         ] {
             assert!(
@@ -329,7 +340,7 @@ mod tests {
                 "{bytes:x?}"
             );
         }
-        let unordered = decode_request(Bytes::from_static(&[1, 3, 0, 9, 1, 0]))
+        let unordered = decode_request(Bytes::from_static(&[1, 3, 0, 9, 1, 0, 0]))
             .unwrap()
             .0;
         assert_eq!(
@@ -384,9 +395,9 @@ mod tests {
 
     #[test]
     fn bodies_are_not_copied() {
-        let request = Bytes::from_static(&[1, 3, 0, 0, 0, 1, 9]);
+        let request = Bytes::from_static(&[1, 3, 0, 0, 0, 0, 1, 9]);
         let (_, body) = decode_request(request.clone()).unwrap();
-        assert_eq!(body.as_ptr(), request[6..].as_ptr());
+        assert_eq!(body.as_ptr(), request[7..].as_ptr());
     }
 
     fn any_reply() -> impl Strategy<Value = Reply> {
@@ -419,10 +430,11 @@ mod tests {
             function in 1..=u32::MAX,
             remaining: u32,
             barrier: Option<u64>,
+            depth in 0..=MAX_CALL_DEPTH,
             body in vec(any::<u8>(), 0..100),
         ) {
             let remaining = Duration::from_millis(remaining.into());
-            let header = RequestHeader { function, remaining, barrier };
+            let header = RequestHeader { function, remaining, barrier, depth };
             let bytes = Bytes::from(encode_request(&header, &body));
             for cut in 0..bytes.len() {
                 prop_assert!(decode_request(bytes.slice(..cut)).is_err());

@@ -227,6 +227,7 @@
 //! | remaining | `varint32` | milliseconds from now on for which the caller waits |
 //! | barrier | `varint` | section 10; 0 if unordered |
 //! | flags | `u8` | bit 0: unordered, the barrier is ignored. The other bits are 0 |
+//! | depth | `u8` | within how many calls this one was made, at most 8; see below |
 //! | body | `bytes` | the argument. The stream ends here |
 //!
 //! Replies:
@@ -253,6 +254,9 @@
 //!   a reply of status 3 with that code. It stops the caller's half, with the same code, if it does not
 //!   read it to the end.
 //! - Deadlines are relative, as the clocks of two machines differ. The callee may cap `remaining`.
+//! - A call that is made by the handler of another is one deeper than that one, whichever side made
+//!   either; every other call has depth 0. A caller does not make a call that would be deeper than 8.
+//!   A caller that cannot tell says 0: then permits and deadlines are what ends a recursion.
 //! - A malformed request fails that call, with `REQUEST_MALFORMED`. A side that keeps sending them may
 //!   be disconnected with `MALFORMED`.
 //! - A side that holds more calls open than it may gets `BUSY` for the rest.
@@ -424,6 +428,9 @@ pub(crate) const ALPN: &[u8] = b"farfire/1";
 
 /// The version of the protocol that this build speaks: the number in `Hello`, and in `Refused`.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// How many calls may be under way within each other, beside the outermost.
+pub(crate) const MAX_CALL_DEPTH: u8 = 8;
 
 /// The id of frames that carry a [`control::Control`]; remotes start at 1.
 pub(crate) const CONTROL_ID: u32 = 0;

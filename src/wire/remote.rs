@@ -60,6 +60,13 @@ impl RemoteInfo {
         &self.shape
     }
 
+    /// Whether `other`, which is of the same name, is another kind or has other types; what has no
+    /// shape is not compared.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        let unchecked = self.shape.is_empty() || other.shape.is_empty();
+        self.kind != other.kind || (!unchecked && self.shape != other.shape)
+    }
+
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let name = reader.text(MAX_NAME_BYTES)?;
         let kind = match reader.u8()? {

@@ -23,10 +23,11 @@ use crate::{
 /// H10: no configuration switches a bound off.
 #[tokio::test]
 async fn h10_no_timeout_can_be_switched_off() {
-    let set: [fn(&mut Timeouts, Duration); 7] = [
+    let set: [fn(&mut Timeouts, Duration); 8] = [
         |timeouts, value| timeouts.idle = value,
         |timeouts, value| timeouts.keep_alive = value,
-        |timeouts, value| timeouts.call = value,
+        |timeouts, value| timeouts.invoke_server = value,
+        |timeouts, value| timeouts.invoke_client = value,
         |timeouts, value| timeouts.call_max = value,
         |timeouts, value| timeouts.request_read = value,
         |timeouts, value| timeouts.reply_write = value,
@@ -54,6 +55,31 @@ async fn h10_no_timeout_can_be_switched_off() {
             );
         }
     }
+}
+
+/// H5: what a call waits for by itself is its side's own, whatever else of the timeouts is set.
+#[tokio::test(start_paused = true)]
+async fn h05_setting_one_timeout_changes_no_other() {
+    let mut timeouts = Timeouts::default();
+    timeouts.idle = Duration::from_secs(60);
+    let sim = Sim::with(|server| server.timeouts(timeouts.clone()));
+    let client = sim.client(None).timeouts(timeouts.clone());
+    let client = client.connect().await.unwrap();
+    let player = sim.server.players().remove(0);
+    sim.server
+        .on_server_invoke(&UNIT, |_, ()| std::future::pending::<()>());
+    client.on_client_invoke(&UNIT, |()| std::future::pending::<()>());
+    let to_client = timed(sim.server.invoke_client(&player, &UNIT, &())).await;
+    timed_out(&to_client, ms(5000), Stage::Wait);
+    let to_server = timed(client.invoke_server(&UNIT, &())).await;
+    timed_out(&to_server, ms(10_000), Stage::Wait);
+
+    timeouts.invoke_client = ms(700);
+    let sim = Sim::with(|server| server.timeouts(timeouts));
+    let (client, player) = sim.join().await;
+    client.on_client_invoke(&UNIT, |()| std::future::pending::<()>());
+    let to_client = timed(sim.server.invoke_client(&player, &UNIT, &())).await;
+    timed_out(&to_client, ms(700), Stage::Wait);
 }
 
 /// H25: any duration is held between a millisecond and the longest allowed, and then kept.

@@ -2,10 +2,12 @@
 
 use std::{
     future::IntoFuture,
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,7 +15,7 @@ use farfire::{
     Client, Delivery, InvokeError, Player, RemoteFunction, Stage,
     conditioner::{Conditioner, Conditions},
 };
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 
 use crate::sim::{ASK, Sim, TICK, UNIT, at_once, idle, ms, settle, timed, timed_out, until};
 
@@ -187,13 +189,69 @@ async fn panicking(
     (panicked, took)
 }
 
-/// H18: calls that call back, without end.
-///
-/// What bounds the depth is that a handler keeps its permit while it waits: of each side's sixteen, the
-/// innermost call waits for one until an outer one gives up. So such a program does not end by itself,
-/// but costs its own player's permits and nothing more, and each of its calls ends by its deadline.
+/// H18: calls that call back, without end, are found out: the ninth within each other is not made.
 #[tokio::test(start_paused = true)]
-async fn h18_endless_recursion_takes_its_own_permits_and_no_more() {
+async fn h18_endless_recursion_ends_at_once_with_an_error_that_says_so() {
+    let sim = Sim::new();
+    let (client, player) = sim.join().await;
+    let runs = Arc::<AtomicUsize>::default();
+    let results = Arc::<Mutex<Vec<_>>>::default();
+    let count = runs.clone();
+    sim.server.on_server_invoke(&ASK, move |player, n| {
+        count.fetch_add(1, Ordering::Relaxed);
+        // Made in the handler itself, before there is a future.
+        player
+            .server()
+            .invoke_client(&player, &ASK, &(n + 1))
+            .into_future()
+            .map(|result| result.map_err(|error| error.to_string()))
+    });
+    let (again, count, notes) = (client.clone(), runs.clone(), results.clone());
+    client.on_client_invoke(&ASK, move |n| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (client, notes) = (again.clone(), notes.clone());
+        async move {
+            // Made in a task of the program's, where the handler goes on.
+            tokio::task::yield_now().await;
+            let result = client.invoke_server(&ASK, &(n + 1)).await;
+            notes.lock().unwrap().push(result.clone());
+            result.map_err(|error| error.to_string())
+        }
+    });
+    // From either side: it is the handlers that count, not who begins.
+    for from_server in [false, true] {
+        let (result, took) = match from_server {
+            false => timed(client.invoke_server(&ASK, &0)).await,
+            true => timed(sim.server.invoke_client(&player, &ASK, &0)).await,
+        };
+        assert!(
+            matches!(result, Err(InvokeError::Failed { .. })),
+            "{result:?}"
+        );
+        at_once(took);
+        assert_eq!(runs.swap(0, Ordering::Relaxed), 9);
+    }
+    let too_deep = InvokeError::TooDeep { limit: 8 };
+    assert_eq!(too_deep.delivery(), Delivery::NotSent);
+    // The deepest handler is the server's in the first run, and the client's in the second.
+    let results = std::mem::take(&mut *results.lock().unwrap());
+    let found = results
+        .iter()
+        .filter(|result| **result == Err(too_deep.clone()));
+    assert_eq!(found.count(), 1, "{results:?}");
+    settle().await;
+    idle(&player.stats());
+    idle(&client.stats());
+}
+
+/// H18: a client that hides how deep its calls are: here by making them in tasks of their own.
+///
+/// What bounds the depth then is that a handler keeps its permit while it waits: of each side's sixteen,
+/// the innermost call waits for one until an outer one gives up. So such a program does not end by
+/// itself, but costs its own player's permits and nothing more, and each of its calls ends by its
+/// deadline.
+#[tokio::test(start_paused = true)]
+async fn h18_recursion_that_hides_takes_its_own_permits_and_no_more() {
     let sim = Sim::new();
     let conditioner = Conditioner::new(1);
     let far = Conditions::new(ms(25), 0.0);
@@ -216,8 +274,11 @@ async fn h18_endless_recursion_takes_its_own_permits_and_no_more() {
     client.on_client_invoke(&ASK, move |n| {
         let (client, running) = (again.clone(), Deep::new(&depth));
         async move {
-            let back = client.invoke_server(&ASK, &(n + 1));
-            let result = running.time(back.timeout(ms(3000))).await;
+            let hidden = tokio::spawn(async move {
+                let back = client.invoke_server(&ASK, &(n + 1));
+                running.time(back.timeout(ms(3000))).await
+            });
+            let result = AbortOnDrop(hidden).await;
             result.map_err(|error| error.to_string())
         }
     });
@@ -275,8 +336,8 @@ async fn h18_recursion_that_ends_is_answered() {
             }
         }
     });
-    let (result, took) = timed(client.invoke_server(&ASK, &30)).await;
-    assert_eq!(result, Ok(30));
+    let (result, took) = timed(client.invoke_server(&ASK, &8)).await;
+    assert_eq!(result, Ok(8));
     at_once(took);
 }
 
@@ -338,6 +399,23 @@ impl Deep {
 impl Drop for Deep {
     fn drop(&mut self) {
         self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A task that goes with whoever waits for it.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap())
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

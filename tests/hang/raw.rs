@@ -227,7 +227,8 @@ impl Request {
         put_varint(&mut out, self.function.into());
         put_varint(&mut out, self.millis);
         put_varint(&mut out, self.barrier);
-        out.push(0);
+        // No flags, and within no other call.
+        out.extend([0, 0]);
         put_varint(&mut out, self.body.len() as u64);
         out.extend(&self.body);
         out

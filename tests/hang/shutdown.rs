@@ -28,6 +28,27 @@ async fn h22_a_shutdown_ends_a_call_in_every_state() {
     }
 }
 
+/// H22: who asks for a shutdown while another is under way waits for it as well.
+#[tokio::test(start_paused = true)]
+async fn h22_the_second_shutdown_waits_for_the_first() {
+    let sim = Sim::new();
+    let (_client, _player) = sim.join().await;
+    // Handlers are dropped last.
+    let captured = std::sync::Arc::new(());
+    let weak = std::sync::Arc::downgrade(&captured);
+    sim.server.on_server_invoke(&ASK, move |_, n| {
+        let _ = &captured;
+        n
+    });
+    let shutdown = || async {
+        sim.server.shutdown().await;
+        weak.strong_count()
+    };
+    assert_eq!(tokio::join!(shutdown(), shutdown()), (0, 0));
+    let ((), took) = timed(sim.server.shutdown()).await;
+    assert!(took <= ms(1), "{took:?}");
+}
+
 /// H22: handlers that never return, on both sides, do not hold it up.
 #[tokio::test(start_paused = true)]
 async fn h22_stuck_handlers_do_not_hold_a_shutdown_up() {

@@ -162,6 +162,27 @@ async fn h12_a_dead_endpoint_ends_its_calls_at_once() {
     }
 }
 
+/// H12: a network whose socket has died gives the next client another one.
+#[tokio::test(start_paused = true)]
+async fn h12_a_dead_socket_is_not_given_to_the_next_client() {
+    let sim = Sim::new();
+    let network = sim.net.network(None);
+    let connect = || sim.client(None).network(&network).connect();
+    let first = connect().await.unwrap();
+    let player = sim.server.players().remove(0);
+    sim.net.break_receives(player.address());
+    let reason = first.disconnected().await;
+    assert!(
+        matches!(reason, DisconnectReason::Lost { .. }),
+        "{reason:?}"
+    );
+    sim.server.on_server_invoke(&ASK, |_, n| n);
+    let (second, third) = tokio::join!(connect(), connect());
+    for client in [second.unwrap(), third.unwrap()] {
+        assert_eq!(client.invoke_server(&ASK, &7).await, Ok(7));
+    }
+}
+
 /// H12: the last handle of a server or client goes while calls are under way.
 #[tokio::test(start_paused = true)]
 async fn h12_dropping_the_last_handle_ends_its_calls() {

@@ -79,7 +79,8 @@ pub(crate) fn request(function: u32, remaining: u64, barrier: u64, body: &[u8]) 
     put_varint(&mut out, function.into());
     put_varint(&mut out, remaining);
     put_varint(&mut out, barrier);
-    out.push(0);
+    // No flags, and within no other call.
+    out.extend([0, 0]);
     put_bytes(&mut out, body);
     out
 }

@@ -8,7 +8,7 @@ use std::{
 
 use farfire::{
     Client, CloseCode, ConnectError, Delivery, DisconnectReason, DropCause, FireError, InvokeError,
-    Limits, Player, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
+    Limits, Player, Rate, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
     UnreliableRemoteEvent, What,
     tls::{CertificateFault, Identity, Known, Pin, PinError, Trust},
 };
@@ -266,12 +266,27 @@ async fn a_limit_that_breaks_a_guarantee_is_refused_by_name() {
     }
     let identity = Identity::self_signed(["localhost"]).unwrap();
     let server = Server::builder("127.0.0.1:0", identity).timeouts(timeouts(|timeouts| {
-        timeouts.call = Duration::from_secs(61);
+        timeouts.invoke_client = Duration::from_secs(61);
     }));
     match server.start().unwrap_err() {
-        StartError::Config(error) => assert_text(&error, &["call is 61s", "choose 1 ms to 60 s"]),
+        StartError::Config(error) => assert_text(&error, &["invoke_client is 61s", "1 ms to 60 s"]),
         other => panic!("{other:?}"),
     }
+}
+
+/// R124: a remote's own rate may be as low as wanted, but for one under which it can never be used.
+#[test]
+fn a_rate_that_lets_nothing_through_is_refused() {
+    let named = |rate| {
+        std::panic::catch_unwind(move || {
+            let _ = RemoteEvent::<u32>::named("Rated").unwrap().rate(rate);
+            let function = RemoteFunction::<u32, u32>::named("RatedCall").unwrap();
+            let _ = function.rate(rate);
+        })
+    };
+    assert!(named(Rate::per_second(0)).is_err());
+    assert!(named(Rate::per_second(1).burst(0)).is_err());
+    assert!(named(Rate::per_second(0).burst(1)).is_ok());
 }
 
 /// A setting that does not fit is refused when the server starts, not when a player joins.
@@ -709,6 +724,36 @@ async fn streams_that_break_the_rules_close_that_connection_only() {
     assert!(eve.connection.close_reason().is_none());
 }
 
+/// Design 6: streams that are opened and taken back cost what events cost, and then the connection.
+#[tokio::test]
+async fn streams_that_are_taken_back_cost_budget() {
+    let arena = Arena::new(|limits| {
+        limits.events = Rate::per_second(1).burst(20);
+        limits.offences_per_minute = 50;
+    })
+    .await;
+    let eve = arena.eve().await;
+    let player = arena.world.server.players().pop().unwrap();
+    // With a beginning that says what it would be, and without.
+    let begun = [&[raw::UNORDERED, TEXT_ID as u8, 2, b'h'][..], &[raw::LANE]];
+    within(async {
+        for bytes in begun.iter().cycle() {
+            let Ok(mut send) = eve.connection.open_uni().await else {
+                break;
+            };
+            let _ = send.write_all(bytes).await;
+            let _ = send.reset(VarInt::from_u32(1));
+        }
+    })
+    .await;
+    let code = CloseCode::RATE;
+    arena
+        .assert_thrown_out("streams taken back", &eve, code)
+        .await;
+    // None of them was an event.
+    assert!(player.stats().remotes.is_empty());
+}
+
 /// Section 7: unordered events.
 #[tokio::test]
 async fn an_unordered_event_that_breaks_the_protocol_closes_that_connection_only() {
@@ -927,7 +972,8 @@ async fn a_malformed_call_fails_alone() {
         put_varint(&mut bytes, function);
         put_varint(&mut bytes, 5000);
         put_varint(&mut bytes, barrier);
-        bytes.push(0);
+        // No flags, and within no other call.
+        bytes.extend([0, 0]);
         put_bytes(&mut bytes, body);
         bytes
     };
@@ -939,12 +985,17 @@ async fn a_malformed_call_fails_alone() {
         ("another version", vec![9; 8], REQUEST_MALFORMED),
         (
             "an unknown flag",
-            vec![1, ECHO_ID as u8, 1, 0, 0x80, 0],
+            vec![1, ECHO_ID as u8, 1, 0, 0x80, 0, 0],
+            REQUEST_MALFORMED,
+        ),
+        (
+            "a call deeper than calls go (H18)",
+            vec![1, ECHO_ID as u8, 100, 0, 0, 9, 3, 2, b'h', b'i'],
             REQUEST_MALFORMED,
         ),
         (
             "half a body",
-            vec![1, ECHO_ID as u8, 100, 0, 0, 9, 1],
+            vec![1, ECHO_ID as u8, 100, 0, 0, 0, 9, 1],
             REQUEST_MALFORMED,
         ),
         (

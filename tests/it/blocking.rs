@@ -8,8 +8,8 @@ use std::{
 };
 
 use farfire::{
-    Client, ConnectError, Delivery, Flush, InvokeError, Player, RemoteEvent, RemoteFunction,
-    Server, Timeouts,
+    BlockError, Client, ConnectError, Delivery, Flush, InvokeError, Player, RemoteEvent,
+    RemoteFunction, Server, Timeouts, block_on, block_on_for,
 };
 
 use crate::world::{Notes, World, within};
@@ -326,7 +326,6 @@ fn a_blocked_program_stops_neither_deadlines_nor_keep_alives_nor_answers() {
     let mut timeouts = Timeouts::default();
     timeouts.idle = Duration::from_millis(1500);
     timeouts.keep_alive = Duration::from_millis(200);
-    timeouts.call = Duration::from_secs(10);
     let (server, ada, player, release) = blocked_program(timeouts);
     server.on_server_invoke(&ADD, |_, (a, b)| a + b);
     // Its first step is made; the program's runtime never gets to the others.
@@ -404,4 +403,76 @@ fn wait_for(notes: &Notes<String>, count: usize) -> Vec<String> {
         thread::park_timeout(Duration::from_millis(1));
     }
     notes.all()
+}
+
+/// Design 1: whatever has no blocking form of its own is waited for with `block_on`, on a plain thread
+/// and with nothing but this library.
+#[test]
+fn everything_that_waits_can_be_waited_for_without_a_runtime() {
+    const LATE: RemoteEvent<u32> = RemoteEvent::new("Late");
+    let patience = Duration::from_secs(20);
+    let world = world();
+    let server = &world.server;
+    let (ada, player) = join(&world, "Ada");
+    ada.on_client_invoke(&ADD, |(a, b)| a + b);
+
+    let mut moves = server.server_events(&MOVE);
+    let nothing = block_on_for(Duration::from_millis(20), moves.recv());
+    let waited = Duration::from_millis(20);
+    assert!(matches!(nothing, Err(BlockError::TimedOut { waited: after }) if after == waited));
+    ada.fire_server(&MOVE, &3).unwrap();
+    let (mover, distance) = block_on_for(patience, moves.recv()).unwrap().unwrap();
+    assert_eq!((mover, distance), (player.clone(), 3));
+
+    let firing = thread::spawn({
+        let (server, player) = (server.clone(), player.clone());
+        move || {
+            // Until somebody has listened, as an early event would not be missed but come at once.
+            thread::sleep(Duration::from_millis(20));
+            server.fire_client(&player, &STATE, &(1, 2)).unwrap();
+        }
+    });
+    let state = block_on_for(patience, ada.next_client_event(&STATE));
+    assert_eq!(state, Ok(Some((1, 2))));
+    firing.join().unwrap();
+
+    let mut sums = server.invoke_clients([&player], &ADD, &(2, 3));
+    assert_eq!(block_on(sums.next()), Ok(Some((player, Ok(5)))));
+    assert_eq!(block_on(sums.next()), Ok(None));
+
+    let missing = ada.wait_for_remote_within(&LATE, Duration::from_millis(20));
+    assert!(block_on(missing).unwrap().is_err());
+    server.declare(&LATE).unwrap();
+    assert_eq!(
+        block_on_for(patience, ada.wait_for_remote(&LATE)),
+        Ok(Ok(()))
+    );
+    // Longer than any clock goes.
+    assert_eq!(block_on_for(Duration::MAX, async { 7 }), Ok(7));
+    server.shutdown_blocking();
+    assert_eq!(block_on_for(patience, moves.recv()), Ok(None));
+}
+
+/// H26: on a thread that others need it refuses, and polls nothing.
+#[tokio::test]
+async fn block_on_refuses_where_it_would_stall_a_runtime() {
+    let polled = std::cell::Cell::new(false);
+    let future = || async { polled.set(true) };
+    assert_eq!(block_on(future()), Err(BlockError::WouldBlock));
+    let error = block_on_for(Duration::ZERO, future()).unwrap_err();
+    assert_eq!(error, BlockError::WouldBlock);
+    assert!(error.to_string().contains("await the future instead"));
+    assert!(!polled.get());
+
+    // In a handler, on the network's thread.
+    let world = World::new();
+    let notes = Notes::new();
+    let seen = notes.clone();
+    world
+        .server
+        .on_server_event(&MOVE, move |_, _| seen.push(block_on(async { 1 })));
+    let (ada, _) = world.join("Ada").await;
+    ada.wait_for_remote(&MOVE).await.unwrap();
+    ada.fire_server(&MOVE, &1).unwrap();
+    assert_eq!(notes.wait(1).await, [Err(BlockError::WouldBlock)]);
 }

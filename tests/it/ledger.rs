@@ -186,7 +186,11 @@ async fn unreliable_events_of_an_undeclared_remote_are_counted() {
         world.server.fire_client(&player, &POSE, &1).unwrap();
         let stats = ada.stats();
         assert_balanced(&stats);
-        let undeclared = stats.remotes.iter().find(|stats| stats.remote.is_empty());
+        // By the name that the server gave it, though nothing here is called so.
+        let undeclared = stats
+            .remotes
+            .iter()
+            .find(|stats| stats.remote == POSE.name());
         undeclared.is_some_and(|pose| count_of(&pose.refused, DropCause::Unannounced) > 0)
     })
     .await;

@@ -397,6 +397,54 @@ async fn a_name_of_two_kinds_fails_as_a_mismatch_on_both_sides() {
     settle(&ada).await;
 }
 
+/// Design 2.12, 2.13: what the server declares later is compared as well, by both sides.
+#[tokio::test]
+async fn a_mismatch_with_a_remote_declared_later_is_found_by_the_server_too() {
+    let world = adding(&[&CHAT, &ADD]);
+    let server = &world.server;
+    let client =
+        world
+            .client("Ada")
+            .remotes(&[&there::HIT, &there::POSE, &there::BUY, &there::WARP, &CHAT]);
+    let ada = within(client.connect()).await.unwrap();
+    let player = world.player(&ada).await;
+    let bob = world.client("Bob").remotes(&[&here::HIT, &here::POSE]);
+    let bob = within(bob.connect()).await.unwrap();
+    let hits = Notes::new();
+    let hit = hits.clone();
+    bob.on_client_event(&here::HIT, move |args| hit.push(args));
+
+    // Using it declares it, and that is soon enough.
+    let error = server.fire_client(&player, &here::HIT, &(1, 2.0));
+    let expected = FireError::SignatureMismatch {
+        remote: "Hit",
+        ours: "RemoteEvent of (u32, f32)".into(),
+        theirs: "RemoteEvent of str".into(),
+    };
+    assert_eq!(error, Err(expected));
+    let error = within(server.invoke_client(&player, &here::BUY, &1).into_future())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, InvokeError::SignatureMismatch { name: "Buy", .. }),
+        "{error:?}"
+    );
+    server.fire_all_clients(&here::HIT, &(1, 2.0)).unwrap();
+    server.fire_all_clients(&here::POSE, &[1.0; 3]).unwrap();
+    assert_eq!(hits.wait(1).await, [(1, 2.0)]);
+    settle(&ada).await;
+    let stats = player.stats();
+    assert_eq!(unsent(&stats, "Hit", DropCause::SignatureMismatch), 1);
+    assert_eq!(unsent(&stats, "Pose", DropCause::SignatureMismatch), 1);
+    // The client knows by now, too, and what both mean alike still works.
+    let error = ada.fire_server(&there::HIT, &"x".into()).unwrap_err();
+    assert!(
+        matches!(error, FireError::SignatureMismatch { .. }),
+        "{error:?}"
+    );
+    ada.fire_server(&CHAT, &"hello".into()).unwrap();
+}
+
 /// Design 2.12: a client that declares a remote only after events of it came finds the same mismatch.
 #[tokio::test]
 async fn a_mismatch_found_late_costs_that_remote_only() {

@@ -165,6 +165,15 @@ pub enum InvokeError {
     /// The other side does not allow this call.
     #[error("the other side does not allow this call")]
     Denied,
+    /// The handler that made the call was called by one that was called by another, and so on. Nothing
+    /// was sent.
+    #[error(
+        "a call within {limit} calls of each other: handlers that call back must come to an end"
+    )]
+    TooDeep {
+        /// Within how many calls one may be made.
+        limit: u8,
+    },
     /// The arguments or the result are larger than allowed.
     #[error("{}", too_large(*what, *limit))]
     TooLarge {
@@ -213,6 +222,7 @@ impl InvokeError {
             Self::Encode(_)
             | Self::Declare(_)
             | Self::WouldBlock
+            | Self::TooDeep { .. }
             | Self::Busy {
                 scope: BusyScope::LocalQueue,
                 ..

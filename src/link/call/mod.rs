@@ -38,6 +38,8 @@ pub(crate) struct OutgoingCall {
     pub(crate) request: BytesMut,
     pub(crate) ordered: bool,
     pub(crate) barrier: u64,
+    /// Within how many other calls it is made.
+    pub(crate) depth: u8,
     pub(crate) deadline: Instant,
     /// The longest result that is taken.
     pub(crate) reply_limit: usize,
@@ -129,6 +131,7 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
         function: call.id,
         remaining,
         barrier: call.ordered.then_some(call.barrier),
+        depth: call.depth,
     };
     put_in_front(&mut call.request, MAX_REQUEST_HEADER, |body_len, out| {
         header.encode(body_len, out)

@@ -189,6 +189,7 @@ fn there_is_room_for_the_longest_headers() {
         function: u32::MAX,
         remaining: Duration::from_millis(u64::from(u32::MAX)),
         barrier: Some(u64::MAX >> 2),
+        depth: 8,
     };
     let mut request = BytesMut::zeroed(MAX_REQUEST_HEADER);
     request.extend_from_slice(&[7; 70_000]);

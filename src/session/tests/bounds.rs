@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{EVENT, OTHER, POSE, Peer, SELDOM, UNDECLARED, event};
 use crate::{
     config::{Limits, Rate},
-    session::{HELD_OVERHEAD, Held, Meta, Side, Violation, ledger::DropCause},
+    session::{
+        Held, Kept, Meta, Side, Violation, budget::Offence, held::HELD_OVERHEAD, ledger::DropCause,
+    },
 };
 
 /// R117: counted across the remotes of a kind, and before decoding; the kinds apart.
@@ -111,18 +113,20 @@ fn early_events_wait_in_order_within_their_bounds() {
     let lane = peer.session.open_lane("").unwrap();
     for byte in *b"abcde" {
         assert_eq!(peer.lane(lane, &[(EVENT, &[byte])]).unwrap(), [byte]);
-        peer.session.hold(&event(EVENT, byte), peer.now).unwrap();
+        peer.session
+            .hold(&event(EVENT, byte), Kept::Unheard, peer.now)
+            .unwrap();
     }
     assert!(peer.session.is_held(EVENT) && !peer.session.is_held(OTHER));
     assert_eq!(peer.session.held(), [EVENT]);
     assert_eq!(peer.refused("Event"), [(DropCause::EarlyFull, 2)]);
     assert_eq!(peer.stats("Event").held, 3);
 
-    let first = peer.session.release(EVENT).unwrap();
-    assert_eq!(first.payload[0], b'a');
-    peer.session.put_back(first);
+    let (first, kept) = peer.session.release(EVENT).unwrap();
+    assert_eq!((first.payload[0], kept), (b'a', Kept::Unheard));
+    peer.session.put_back(first, kept);
     let mut released = Vec::new();
-    while let Some(event) = peer.session.release(EVENT) {
+    while let Some((event, _)) = peer.session.release(EVENT) {
         peer.session.dispatched(EVENT);
         released.push(event.payload[0]);
     }
@@ -142,7 +146,9 @@ fn early_events_share_a_bound_in_bytes() {
     let lane = peer.session.open_lane("").unwrap();
     for id in [EVENT, OTHER, EVENT] {
         peer.lane(lane, &[(id, b"a")]).unwrap();
-        peer.session.hold(&event(id, b'a'), peer.now).unwrap();
+        peer.session
+            .hold(&event(id, b'a'), Kept::Unheard, peer.now)
+            .unwrap();
     }
     assert_eq!(peer.refused("Event"), [(DropCause::EarlyFull, 1)]);
     assert!(peer.refused("Other").is_empty());
@@ -159,7 +165,7 @@ fn events_of_an_undeclared_remote_wait_until_it_is() {
     let lane = peer.session.open_lane("").unwrap();
     assert_eq!(peer.lane(lane, &[(UNDECLARED, b"a")]).unwrap(), b"a");
     peer.session
-        .hold(&event(UNDECLARED, b'a'), peer.now)
+        .hold(&event(UNDECLARED, b'a'), Kept::Unheard, peer.now)
         .unwrap();
     let mut other = Peer::new(Side::Client, &Limits::default());
     assert_eq!(other.datagram(UNDECLARED, &[(0, 1)]).unwrap(), []);
@@ -172,7 +178,7 @@ fn events_of_an_undeclared_remote_wait_until_it_is() {
     peer.remotes.0.insert(UNDECLARED, declared);
     peer.session.look_up_again(&peer.remotes, peer.now);
     assert_eq!(peer.stats("Late").held, 1);
-    assert_eq!(peer.session.release(UNDECLARED).unwrap().payload[0], b'a');
+    assert_eq!(peer.session.release(UNDECLARED).unwrap().0.payload[0], b'a');
 }
 
 #[test]
@@ -181,7 +187,9 @@ fn what_is_held_at_the_end_is_booked() {
     let lane = peer.session.open_lane("").unwrap();
     peer.lane(lane, &[(EVENT, b"a"), (EVENT, b"b")]).unwrap();
     peer.session.dispatched(EVENT);
-    peer.session.hold(&event(EVENT, b'b'), peer.now).unwrap();
+    peer.session
+        .hold(&event(EVENT, b'b'), Kept::Unheard, peer.now)
+        .unwrap();
     peer.ledger.end_receiving();
     assert_eq!(peer.refused("Event"), [(DropCause::ConnectionEnded, 1)]);
 }
@@ -193,4 +201,26 @@ fn held_bytes_never_go_past_the_limit() {
     held.give_back(4);
     assert!(held.take(4));
     assert!(!Held::new(10).take(usize::MAX) && !Held::new(0).take(1) && Held::new(0).take(0));
+}
+
+#[test]
+fn streams_taken_back_cost_what_events_cost() {
+    let limits = Limits {
+        events: Rate::per_second(1).burst(3),
+        offences_per_minute: 2,
+        ..Limits::default()
+    };
+    let mut peer = Peer::new(Side::Server, &limits);
+    for _ in 0..3 {
+        assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    }
+    assert!(peer.session.reports().is_empty());
+    assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    assert_eq!(peer.session.reports(), [(Offence::StreamRate, 1)]);
+    assert_eq!(peer.session.taken_back(peer.now), Ok(()));
+    let over = peer.session.taken_back(peer.now);
+    assert_eq!(over, Err(Violation::TooManyOffences));
+    // The budget is the server's against clients.
+    let mut peer = Peer::new(Side::Client, &limits);
+    assert!((0..100).all(|_| peer.session.taken_back(peer.now) == Ok(())));
 }

@@ -193,7 +193,7 @@ async fn a_line_of_callers_that_have_gone_is_not_full() {
 #[tokio::test]
 async fn no_timeout_is_too_short_or_too_long() {
     let mut timeouts = Timeouts::default();
-    (timeouts.call, timeouts.call_max) = (Duration::from_millis(50), Duration::from_millis(300));
+    timeouts.call_max = Duration::from_millis(300);
     let world = World::with(|server| server.remotes(&[&COUNT, &SAVE]));
     world.server.on_server_invoke(&COUNT, |_, n| n);
     let ada = within(world.client("Ada").timeouts(timeouts).connect())
@@ -221,7 +221,7 @@ async fn a_function_may_bring_its_own_timeout() {
     const HASTY: RemoteFunction<(), ()> =
         RemoteFunction::new("Hasty").timeout(Duration::from_millis(30));
     let mut timeouts = Timeouts::default();
-    timeouts.call = Duration::from_millis(200);
+    timeouts.invoke_server = Duration::from_millis(200);
     let world = World::with(|server| server.remotes(&[&HASTY, &SAVE]));
     let ada = within(world.client("Ada").timeouts(timeouts).connect())
         .await

@@ -234,7 +234,7 @@ async fn a_call_may_go_back_and_forth_between_both_sides() {
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(below + 1)
         }
     });
-    assert_eq!(made(ada.invoke_server(&UP, &9)).await, Ok(10));
+    assert_eq!(made(ada.invoke_server(&UP, &8)).await, Ok(9));
     within(ada.leave()).await;
 }
 

@@ -114,11 +114,15 @@ pub(super) fn timeouts(scenario: Scenario, pace: Pace) -> Timeouts {
     // Dozens of processes may join at once, on a machine with few cores.
     timeouts.join = Duration::from_secs(20);
     match scenario {
-        Scenario::NeverReturns => timeouts.call = pace.choose(1000, 300),
+        Scenario::NeverReturns => {
+            timeouts.invoke_server = pace.choose(1000, 300);
+            timeouts.invoke_client = timeouts.invoke_server;
+        }
         Scenario::Killed => {
             timeouts.idle = KILLED_IDLE;
             timeouts.keep_alive = Duration::from_millis(500);
-            timeouts.call = Duration::from_secs(30);
+            timeouts.invoke_server = Duration::from_secs(30);
+            timeouts.invoke_client = timeouts.invoke_server;
         }
         _ => {}
     }

@@ -1,0 +1,180 @@
+//! What the peer declares differently from the server, or means by names that the server does not use yet.
+//!
+//! The peer's list is hostile: what is kept of it has a bound. Knows nothing about registries: it is
+//! shown every remote that the peer is told of.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::Link;
+use crate::{
+    registry::describe,
+    wire::remote::{Announcement, RemoteInfo},
+};
+
+#[derive(Default)]
+pub(super) struct Mismatches {
+    /// Whether there is any: an honest peer costs one look.
+    any: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    by_id: HashMap<u32, Arc<RemoteInfo>>,
+    /// What the peer declares that the server does not, as long as it does not.
+    unmatched: HashMap<Box<str>, RemoteInfo>,
+}
+
+impl Mismatches {
+    fn get(&self, id: u32) -> Option<Arc<RemoteInfo>> {
+        match self.any.load(Ordering::Acquire) {
+            true => self.lock().by_id.get(&id).cloned(),
+            false => None,
+        }
+    }
+
+    fn note(&self, theirs: Vec<RemoteInfo>) {
+        let unmatched = &mut self.lock().unmatched;
+        for info in theirs {
+            unmatched.entry(info.name().into()).or_insert(info);
+        }
+    }
+
+    /// Forgets what is beyond the bound.
+    fn keep_some(&self) {
+        let unmatched = &mut self.lock().unmatched;
+        let mut kept = 0;
+        unmatched.retain(|_, _| {
+            kept += 1;
+            kept <= MOST_UNMATCHED
+        });
+        unmatched.shrink_to_fit();
+    }
+
+    /// Compares `ours` with what the peer means by the same names, each once. Gives both where they
+    /// differ, and how many do by then.
+    fn compare<'a>(
+        &self,
+        ours: &'a [Announcement],
+    ) -> Vec<(&'a RemoteInfo, Arc<RemoteInfo>, usize)> {
+        let mut known = self.lock();
+        let mut found = Vec::new();
+        if known.unmatched.is_empty() {
+            return found;
+        }
+        for Announcement { id, remote } in ours {
+            let Some(theirs) = known.unmatched.remove(remote.name()) else {
+                continue;
+            };
+            if remote.differs(&theirs) {
+                let theirs = Arc::new(theirs);
+                known.by_id.insert(*id, theirs.clone());
+                found.push((remote, theirs, known.by_id.len()));
+                self.any.store(true, Ordering::Release);
+            }
+        }
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
+    ///
+    /// Of a name that is there twice, the first counts.
+    pub(crate) fn set_declared(&self, theirs: Vec<RemoteInfo>, ours: &[Announcement]) {
+        self.mismatches.note(theirs);
+        self.compare(ours);
+        self.mismatches.keep_some();
+    }
+
+    /// Compares remotes of the server with the peer's, and reports each that differs; only those fail.
+    pub(super) fn compare(&self, ours: &[Announcement]) {
+        for (ours, theirs, count) in self.mismatches.compare(ours) {
+            // A client that declares everything differently says so at every attempt to join.
+            if count <= REPORTED {
+                tracing::warn!(
+                    player = self.id,
+                    remote = theirs.name(),
+                    ours = describe(ours),
+                    theirs = describe(&theirs),
+                    "a client declares this remote differently: it cannot be used"
+                );
+            } else if count == REPORTED + 1 {
+                tracing::warn!(
+                    player = self.id,
+                    "a client declares more remotes differently"
+                );
+            }
+        }
+    }
+
+    /// What the peer declares under the name of remote `id`, where that differs.
+    pub(crate) fn mismatch(&self, id: u32) -> Option<Arc<RemoteInfo>> {
+        self.mismatches.get(id)
+    }
+}
+
+/// Remotes of one peer that are reported by name when both sides declare them differently.
+const REPORTED: usize = 8;
+/// What is kept of the peer's list for later: with names and shapes, which a hello bounds, less than
+/// 192 KiB. Of more, the client alone notices that they differ.
+const MOST_UNMATCHED: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::RemoteKind;
+
+    fn info(name: &str, shape: &str) -> RemoteInfo {
+        RemoteInfo::new(name, RemoteKind::Event, shape).expect("a short name")
+    }
+
+    fn server(id: u32, name: &str) -> Announcement {
+        let remote = info(name, "u32");
+        Announcement { id, remote }
+    }
+
+    #[test]
+    fn each_name_is_compared_once_and_the_first_of_it_counts() {
+        let mismatches = Mismatches::default();
+        let theirs = [("a", "str"), ("a", "u32"), ("b", "u32"), ("c", "")];
+        mismatches.note(theirs.map(|(name, shape)| info(name, shape)).into());
+        let ours = [
+            server(1, "a"),
+            server(2, "b"),
+            server(3, "c"),
+            server(4, "d"),
+        ];
+        let found = mismatches.compare(&ours);
+        let names: Vec<_> = found
+            .iter()
+            .map(|(ours, _, count)| (ours.name(), *count))
+            .collect();
+        assert_eq!(names, [("a", 1)]);
+        assert!(mismatches.compare(&ours).is_empty());
+        let differs = (1..5).filter(|id| mismatches.get(*id).is_some());
+        assert_eq!(differs.collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_list_is_bounded_however_long_it_is() {
+        let mismatches = Mismatches::default();
+        let theirs = (0..4096).map(|n| info(&n.to_string(), "str"));
+        mismatches.note(theirs.collect());
+        mismatches.keep_some();
+        assert_eq!(mismatches.lock().unmatched.len(), MOST_UNMATCHED);
+        let ours: Vec<_> = (0..4096).map(|n| server(n + 1, &n.to_string())).collect();
+        assert_eq!(mismatches.compare(&ours).len(), MOST_UNMATCHED);
+        assert!(mismatches.lock().unmatched.is_empty());
+    }
+}
