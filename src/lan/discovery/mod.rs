@@ -89,9 +89,10 @@ impl Drop for Daemon {
 
 /// Announces a server for as long as it is kept.
 ///
-/// One thread, which withdraws the announcement at its end.
+/// One thread, which withdraws the announcement at its end, and lives a moment longer to say so twice.
 pub struct Advertiser {
-    daemon: Daemon,
+    /// There until it is dropped.
+    daemon: Option<Daemon>,
     port: u16,
     scope: Scope,
     name: String,
@@ -111,7 +112,7 @@ impl Advertiser {
         // Unique on the network, also for two servers of one machine.
         let name = format!("{}-{port}", advertisement.pin.code());
         let mut advertiser = Self {
-            daemon: scope.daemon()?,
+            daemon: Some(scope.daemon()?),
             port,
             scope,
             name,
@@ -141,17 +142,24 @@ impl Advertiser {
         service.set_interfaces(vec![self.scope.kind()]);
         // The name has the identity in it: nobody else has it by chance.
         service.set_requires_probe(false);
-        self.daemon.0.register(service).map_err(system)
+        let daemon = self.daemon.as_ref().expect("it is not being dropped");
+        daemon.0.register(service).map_err(system)
     }
 }
 
 impl Drop for Advertiser {
     fn drop(&mut self) {
+        let Some(daemon) = self.daemon.take() else {
+            return;
+        };
         // Best effort: without it, the entry goes when its time is over.
-        let _ = self
-            .daemon
-            .0
-            .unregister(&format!("{}.{SERVICE}", self.name));
+        let _ = daemon.0.unregister(&format!("{}.{SERVICE}", self.name));
+        // It is said a second time, as a packet may be lost. Without a thread for that, once has to do.
+        let farewell = thread::Builder::new().name("farfire-farewell".into());
+        let _ = farewell.spawn(move || {
+            thread::sleep(FAREWELL);
+            drop(daemon);
+        });
     }
 }
 
@@ -388,6 +396,8 @@ const MAX_ADDRESSES: usize = 16;
 /// The addresses of one server come within this of each other.
 const SETTLE: Duration = Duration::from_millis(300);
 const LONGEST_SEARCH: Duration = Duration::from_secs(24 * 3600);
+/// mdns-sd says a second time that a server is gone 120 ms after the first.
+const FAREWELL: Duration = Duration::from_millis(200);
 const SHUTDOWN_TRIES: usize = 100;
 const SHUTDOWN_PAUSE: Duration = Duration::from_millis(2);
 

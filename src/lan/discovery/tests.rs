@@ -17,6 +17,9 @@ fn found(byte: u8, addresses: &[&str]) -> Found {
     }
 }
 
+/// Those who look for servers on one machine hold back each other's questions and answers, which takes seconds.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Whether a packet to the group comes back on loopback, by other means than those that are tested.
 fn multicast_works() -> bool {
     let group = Ipv4Addr::new(224, 0, 0, 251);
@@ -62,6 +65,7 @@ async fn a_server_is_found_followed_and_missed() {
     if !multicast_works() {
         return;
     }
+    let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let known = KnownServers::open(dir.path().join("known_servers.toml")).unwrap();
     let (mut said, stranger) = (claims(0x51), claims(0x52));
@@ -112,6 +116,7 @@ async fn a_code_finds_its_server_and_no_other() {
     if !multicast_works() {
         return;
     }
+    let _alone = ALONE.lock().await;
     let (ours, other) = (claims(0x61), claims(0x62));
     let _advertisers = [(&ours, 4435), (&other, 4436)]
         .map(|(claims, port)| Advertiser::start(claims, port, Scope::Loopback).unwrap());
@@ -169,6 +174,7 @@ fn addresses_elsewhere_are_nobodys_business() {
 
 #[test]
 fn both_sides_can_be_dropped_at_once() {
+    let _alone = ALONE.blocking_lock();
     for _ in 0..3 {
         drop(Advertiser::start(&claims(0x71), 4437, Scope::Loopback).unwrap());
         drop(Browser::start(None, Scope::Loopback).unwrap());
