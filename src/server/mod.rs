@@ -5,6 +5,8 @@ mod builder;
 mod events;
 mod functions;
 pub(crate) mod join;
+#[cfg(feature = "testing")]
+mod leftovers;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,6 +23,9 @@ use std::{
 use tokio::{sync::Notify, task::AbortHandle};
 
 use self::join::Authenticate;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use self::leftovers::Leftovers;
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,

@@ -19,7 +19,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::tally::{ASK, Random, TELL, Tally, assert_settled, from_env};
+use crate::{
+    books::Books,
+    remotes::{ASK, TELL},
+    tally::{Random, Tally, from_env},
+};
 
 const NOTE: RemoteEvent<u32> = RemoteEvent::new("Note");
 const NEWS: RemoteEvent<u32> = RemoteEvent::new("News");
@@ -228,7 +232,7 @@ async fn ask(run: Run, (client, over): (Client, Arc<AtomicBool>), mut random: Ra
         let (tally, caller) = (run.tally.clone(), client.clone());
         calls.spawn(async move {
             let call = caller.invoke_server(&ASK, &number).timeout(patience);
-            tally.call(call.into_future(), patience, SLACK).await
+            tally.call(call.into_future(), patience).await
         });
         let _ = client.fire_server(&NOTE, &number);
         sleep(random.millis(20, 200)).await;
@@ -255,7 +259,7 @@ async fn tell(run: Run, player: Player, mut random: Random) {
             let call = server
                 .invoke_client(&callee, &TELL, &number)
                 .timeout(patience);
-            tally.call(call.into_future(), patience, SLACK).await
+            tally.call(call.into_future(), patience).await
         });
         let _ = run.server.fire_client(&player, &NEWS, &number);
         sleep(random.millis(20, 200)).await;
@@ -313,5 +317,10 @@ impl Weather {
 const CLIENTS: u64 = 8;
 /// The default idle timeout.
 const IDLE: Duration = Duration::from_secs(10);
-/// Timers have a resolution of a millisecond.
-const SLACK: Duration = Duration::from_millis(2);
+
+/// Nothing of a connection that has ended is left, and every event is accounted for.
+fn assert_settled(stats: &farfire::LinkStats) {
+    assert_eq!((stats.queued_bytes, stats.queued_calls), (0, 0));
+    assert_eq!(stats.serving_calls, 0);
+    Books::from(stats).assert_closed("one side");
+}
