@@ -28,6 +28,8 @@ mod client;
 mod ground;
 #[cfg(unix)]
 mod processes;
+mod property;
+#[cfg(unix)]
 #[path = "../shared/relay.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod relay;
