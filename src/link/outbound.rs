@@ -229,7 +229,7 @@ impl Outbound {
 
     /// The connection is over: counts the events of pieces that were not written to their end.
     pub(super) fn end(&self) {
-        let mut state = self.link.lock();
+        let state = self.link.lock();
         for lane in &self.lanes {
             if let Some(chunk) = lane.queue.front() {
                 let written = lane.begun.len().saturating_sub(chunk.bytes.len());

@@ -319,7 +319,7 @@ impl Outbox {
     }
 
     /// Counts the events of a piece that are whole in the part of it that was written: they may arrive.
-    pub(crate) fn wrote_partly(&mut self, chunk: &Chunk, written: Bytes) {
+    pub(crate) fn wrote_partly(&self, chunk: &Chunk, written: Bytes) {
         // What is no event is no frame either.
         if chunk.tally.runs().next().is_none() {
             return;

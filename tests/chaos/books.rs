@@ -134,6 +134,33 @@ impl Books {
             }
         }
     }
+
+    /// Totals, for a report.
+    pub(crate) fn summary(&self) -> String {
+        let of_kind = |reliable| {
+            let entries = (self.0.iter()).filter(|(name, _)| is_reliable(name) == reliable);
+            let mut sums = [0; 9];
+            for (_, entry) in entries {
+                (sums.iter_mut().zip(entry.counts())).for_each(|(sum, count)| *sum += count);
+            }
+            let [
+                accepted,
+                _,
+                sent,
+                unsent,
+                received,
+                dispatched,
+                _,
+                refused,
+                _,
+            ] = sums;
+            format!(
+                "{accepted} accepted = {sent} sent + {unsent} dropped, \
+                 {received} received = {dispatched} dispatched + {refused} dropped"
+            )
+        };
+        format!("reliable {}; unreliable {}", of_kind(true), of_kind(false))
+    }
 }
 
 /// Unreliable remotes of these tests say so in their name.

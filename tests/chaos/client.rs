@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     books::Books,
     remotes::{ALL, ASK, BULK, LOOSE, NOTE, POSE, SPOT, Shot, TELL, shoot},
-    roles::{CALLERS, PACE, ROLE, Reports, orders, patience, say, think, timeouts},
+    roles::{CALLERS, Known, PACE, ROLE, Reports, orders, patience, say, think, timeouts},
     tally::Random,
 };
 
@@ -64,11 +64,11 @@ async fn live(
     client.on_client_event(&POSE, |_| {});
     client.on_client_event(&SPOT, |_| {});
     let mut bulk = client.client_events(&BULK);
-    let mut work = JoinSet::new();
+    let (mut work, known) = (JoinSet::new(), Known::default());
     work.spawn(async move { while bulk.recv().await.is_some() {} });
     for _ in 0..CALLERS {
-        let random = Random::new(random.next());
-        work.spawn(ask(client.clone(), reports.clone(), random));
+        let caller = (client.clone(), reports.clone(), known.clone());
+        work.spawn(ask(caller, Random::new(random.next())));
     }
     work.spawn(fire(client.clone(), Random::new(random.next())));
 
@@ -76,13 +76,11 @@ async fn live(
         reason = client.disconnected() => reason,
         _ = leaving.wait_for(|leaving| *leaving) => client.leave().await,
     };
-    // From here on the connection is known to be gone: nothing waits any longer.
-    let known = Instant::now();
+    known.now();
     while let Some(ended) = work.join_next().await {
         ended.unwrap();
     }
     let tally = &reports.tally;
-    tally.due(known, || "calls of a connection that had ended".into());
     let now = Instant::now();
     let refused = client.invoke_server(&ASK, &7).await;
     assert!(
@@ -100,7 +98,7 @@ async fn live(
 }
 
 /// Calls until the connection is over.
-async fn ask(client: Client, reports: Arc<Reports>, mut random: Random) {
+async fn ask((client, reports, known): (Client, Arc<Reports>, Known), mut random: Random) {
     let tally = &reports.tally;
     while client.is_connected() {
         let (patience, number) = (patience(&mut random), random.next() as u32);
@@ -124,6 +122,7 @@ async fn ask(client: Client, reports: Arc<Reports>, mut random: Random) {
             }
             _ => call().await,
         };
+        known.check(tally);
         if matches!(result, Err(InvokeError::Disconnected { .. })) {
             return;
         }

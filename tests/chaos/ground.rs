@@ -5,6 +5,7 @@
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     process::{self, Command, Stdio},
     time::Duration,
 };
@@ -124,11 +125,12 @@ impl Way {
 
 impl Namespaces {
     fn new(clients: usize) -> Option<Self> {
+        sweep();
         // Dropped, and undone, also when it was made half.
         let namespaces = Self { clients };
         let server = namespace("s");
-        run(&format!("netns add {server}"))?;
-        run(&format!("-n {server} link set lo up"))?;
+        run_ip(&format!("netns add {server}"))?;
+        run_ip(&format!("-n {server} link set lo up"))?;
         for number in 0..clients {
             let client = namespace(number);
             let address = far_end(number);
@@ -143,7 +145,7 @@ impl Namespaces {
                 format!("-n {server} link set far{number} up"),
                 format!("-n {client} link set near up"),
             ] {
-                run(&command)?;
+                run_ip(&command)?;
             }
         }
         Some(namespaces)
@@ -153,16 +155,33 @@ impl Namespaces {
 impl Drop for Namespaces {
     fn drop(&mut self) {
         for number in 0..self.clients {
-            let _ = run(&format!("netns del {}", namespace(number)));
+            let _ = run_ip(&format!("netns del {}", namespace(number)));
         }
-        let _ = run(&format!("netns del {}", namespace("s")));
+        let _ = run_ip(&format!("netns del {}", namespace("s")));
+    }
+}
+
+/// Unmakes the namespaces of runs that were interrupted.
+fn sweep() {
+    let Ok(list) = Command::new("ip").args(["netns", "list"]).output() else {
+        return;
+    };
+    for line in String::from_utf8_lossy(&list.stdout).lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let words: Vec<_> = name.split('-').collect();
+        if let ["farfire", run, _] = words[..]
+            && run.parse::<u32>().is_ok()
+            && !Path::new("/proc").join(run).exists()
+        {
+            let _ = run_ip(&format!("netns del {name}"));
+        }
     }
 }
 
 fn set_link(number: usize, cut: Cut, state: &str) {
     let done = match cut {
-        Cut::Here => run(&format!("-n {} link set near {state}", namespace(number))),
-        Cut::There => run(&format!(
+        Cut::Here => run_ip(&format!("-n {} link set near {state}", namespace(number))),
+        Cut::There => run_ip(&format!(
             "-n {} link set far{number} {state}",
             namespace("s")
         )),
@@ -170,7 +189,7 @@ fn set_link(number: usize, cut: Cut, state: &str) {
     done.expect("a link that this test has made");
 }
 
-fn run(ip: &str) -> Option<()> {
+fn run_ip(ip: &str) -> Option<()> {
     let status = Command::new("ip")
         .args(ip.split(' '))
         .stdout(Stdio::null())
@@ -195,6 +214,6 @@ fn far_end(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, number as u8, 1)
 }
 
-fn this() -> std::path::PathBuf {
+fn this() -> PathBuf {
     env::current_exe().expect("the path of this test")
 }

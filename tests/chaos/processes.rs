@@ -135,7 +135,7 @@ fn every_call_resolves_and_every_event_is_accounted_for_between_processes() {
     let here = server.end();
 
     let survivors = assert_accounted(&here, &there, &run.faults.lock().unwrap());
-    let mut all = there;
+    let (mut all, worst) = (there, here.overshoot);
     all.lives.clear();
     all.add(here);
     println!("{} calls: {:?}", all.begun, all.outcomes);
@@ -145,7 +145,8 @@ fn every_call_resolves_and_every_event_is_accounted_for_between_processes() {
         all.lives.len()
     );
     println!(
-        "at worst {:?} late, {:?} later than the canary (allowed: {ALLOWANCE:?})",
+        "at worst {worst:?} late on the server, {:?} on clients, which were stopped; {:?} later \
+         than the canary (allowed: {ALLOWANCE:?})",
         all.overshoot, all.excess
     );
     let ratio = left.live as f64 / warm.live as f64;
@@ -206,8 +207,8 @@ fn assert_accounted(here: &Reported, there: &Reported, faults: &BTreeMap<Fault, 
     for id in there.lives.keys() {
         assert!(here.lives.contains_key(id), "{id} was never there");
     }
-    for (remote, entry) in &sums.0.0 {
-        println!("server {remote}: {entry:?}");
+    for (whose, books) in [("server", sums.0), ("clients", sums.1)] {
+        println!("events of the {whose}: {}", books.summary());
     }
     let count = |fault| faults.get(&fault).copied().unwrap_or(0);
     let deadly = count(Fault::Killed) + count(Fault::FrozenTooLong) + count(Fault::CutOffTooLong);

@@ -3,13 +3,16 @@
 use std::{
     io::{self, BufRead},
     process,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
 
 use farfire::Timeouts;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use crate::{
     canary::Canary,
@@ -63,6 +66,23 @@ impl Reports {
             line += &format!(";{outcome} {count}");
         }
         say(&line);
+    }
+}
+
+/// When the connection was known to be over; nothing waits any longer from then on.
+#[derive(Clone, Default)]
+pub(crate) struct Known(Arc<OnceLock<Instant>>);
+
+impl Known {
+    pub(crate) fn now(&self) {
+        let _ = self.0.set(Instant::now());
+    }
+
+    /// Holds a call that has just resolved against it.
+    pub(crate) fn check(&self, tally: &Tally) {
+        if let Some(known) = self.0.get() {
+            tally.due(*known, || "a call of a connection known to be over".into());
+        }
     }
 }
 

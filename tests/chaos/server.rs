@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     books::Books,
     remotes::{ALL, ASK, BULK, LOOSE, NOTE, POSE, SPOT, Shot, TELL, shoot},
-    roles::{CALLERS, PACE, ROLE, Reports, orders, patience, say, think, timeouts},
+    roles::{CALLERS, Known, PACE, ROLE, Reports, orders, patience, say, think, timeouts},
     tally::Random,
 };
 
@@ -85,19 +85,18 @@ async fn a_server() {
 /// One player's life, as the server sees it.
 async fn play(player: Player, seed: u64, reports: Arc<Reports>) {
     let mut random = Random::new(seed ^ player.id().as_u64() << 32);
-    let mut work = JoinSet::new();
+    let (mut work, known) = (JoinSet::new(), Known::default());
     for _ in 0..CALLERS {
-        let random = Random::new(random.next());
-        work.spawn(tell(player.clone(), reports.clone(), random));
+        let caller = (player.clone(), reports.clone(), known.clone());
+        work.spawn(tell(caller, Random::new(random.next())));
     }
     work.spawn(fire(player.clone(), Random::new(random.next())));
     let reason = player.left().await;
-    let known = Instant::now();
+    known.now();
     while let Some(ended) = work.join_next().await {
         ended.unwrap();
     }
     let tally = &reports.tally;
-    tally.due(known, || "calls to a player who had left".into());
     let now = Instant::now();
     let refused = player.server().invoke_client(&player, &TELL, &7).await;
     assert!(
@@ -119,7 +118,7 @@ async fn play(player: Player, seed: u64, reports: Arc<Reports>) {
 }
 
 /// Calls one player until it is gone.
-async fn tell(player: Player, reports: Arc<Reports>, mut random: Random) {
+async fn tell((player, reports, known): (Player, Arc<Reports>, Known), mut random: Random) {
     let (server, tally) = (player.server(), &reports.tally);
     while player.is_connected() {
         let (patience, number) = (patience(&mut random), random.next() as u32);
@@ -137,6 +136,7 @@ async fn tell(player: Player, reports: Arc<Reports>, mut random: Random) {
             }
             _ => call.await,
         };
+        known.check(tally);
         if matches!(result, Err(InvokeError::Disconnected { .. })) {
             return;
         }
