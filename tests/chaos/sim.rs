@@ -10,7 +10,7 @@ use std::{
 };
 
 use farfire::{
-    Client, DisconnectReason, InvokeError, Limits, Player, Server,
+    Client, DisconnectReason, InvokeError, Limits, Player, Server, Timeouts,
     conditioner::{Conditioner, Conditions},
     testing::SimNet,
     tls::{Identity, Pin, Trust},
@@ -70,6 +70,7 @@ async fn every_call_resolves_whatever_becomes_of_the_clients() {
     let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
         .remotes(&ALL)
         .limits(limits)
+        .timeouts(timeouts())
         .network(&net.network(None))
         .on_player_added(move |player| everybody.lock().unwrap().push(player))
         .start()
@@ -124,6 +125,13 @@ async fn every_call_resolves_whatever_becomes_of_the_clients() {
     run.server.shutdown().await;
 }
 
+fn timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    // After seconds without a packet it takes seconds until QUIC dares to send much again.
+    timeouts.leave = Duration::from_secs(30);
+    timeouts
+}
+
 /// Thinks for a while, or refuses.
 async fn think(thoughts: Arc<Mutex<Random>>, number: u32) -> Result<u32, &'static str> {
     let (time, refused) = {
@@ -144,6 +152,7 @@ async fn live(run: Run, mut random: Random) {
         let conditioner = Conditioner::new(random.next());
         let weather = Weather::new(&conditioner, &mut random);
         let client = Client::builder("10.0.0.1:4433", Trust::pinned([run.pin]))
+            .timeouts(timeouts())
             .network(&run.net.network(Some(&conditioner)))
             .connect()
             .await;
@@ -218,7 +227,6 @@ async fn one_life(run: &Run, client: Client, weather: Weather, random: &mut Rand
     assert_told_at_once(client.invoke_server(&ASK, &7)).await;
     assert_settled(&client.stats());
     let (here, there) = (Books::from(&player.stats()), Books::from(&client.stats()));
-    // Leaving has a second for it, in which a packet may be lost again and again.
     let (down, up) = match fate {
         Fate::Leaves | Fate::Frozen if weather.is_fair => (Parting::InOrder, Parting::InOrder),
         // Who is thrown out is not heard any more, and still told.
