@@ -59,7 +59,7 @@ enum Fate {
 #[tokio::test(start_paused = true)]
 async fn every_call_resolves_whatever_becomes_of_the_clients() {
     let seed = from_env("FARFIRE_CHAOS_SEED", 7);
-    let calls = from_env("FARFIRE_CHAOS_CALLS", 3000) as usize;
+    let calls = from_env("FARFIRE_CHAOS_CALLS", 2000) as usize;
     println!("FARFIRE_CHAOS_SEED={seed} FARFIRE_CHAOS_CALLS={calls}");
     let net = SimNet::new();
     let players = Arc::<Mutex<Vec<Player>>>::default();
