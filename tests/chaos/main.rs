@@ -6,6 +6,7 @@
 //! their own; `property` looks for a schedule, a network and a policy with which the ledger is wrong.
 //!
 //! `FARFIRE_CHAOS_CALLS` sets the number of calls, `FARFIRE_CHAOS_SEED` the seed, and
+//! `FARFIRE_CHAOS_ALLOWANCE` the milliseconds that a call may be later than the canary, and
 //! `FARFIRE_CHAOS_GROUND=loopback` does without namespaces; CONTRIBUTING.md has the commands.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(

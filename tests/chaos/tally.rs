@@ -13,6 +13,9 @@ use std::{
 use farfire::InvokeError;
 use tokio::time::Instant;
 
+/// Held by each run: a canary that others starve says little.
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Every call of a run, or of a process in one.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
