@@ -153,6 +153,7 @@ async fn live(run: Run, mut random: Random) {
         let conditioner = Conditioner::new(random.next());
         let weather = Weather::new(&conditioner, &mut random);
         let client = Client::builder("10.0.0.1:4433", Trust::pinned([run.pin]))
+            .remotes(&ALL)
             .timeouts(timeouts())
             .network(&run.net.network(Some(&conditioner)))
             .connect()
