@@ -156,6 +156,9 @@ pub struct Timeouts {
     pub join: Duration,
     /// Silence after which a connection is given up (default 10 s). Of the two sides' the shorter counts,
     /// so that a server's must leave room for its clients' `keep_alive`.
+    ///
+    /// After an interruption QUIC tries again at intervals that double, so that only one of up to half of
+    /// this is sure to be survived: beyond that, the next attempt of a busy connection may come too late.
     pub idle: Duration,
     /// How often a client shows that it is alive (default 3 s; must be shorter than `idle`).
     pub keep_alive: Duration,

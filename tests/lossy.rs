@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod process;
 #[path = "shared/relay.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
 mod relay;
 
 use std::{

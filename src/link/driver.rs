@@ -220,6 +220,7 @@ impl<C: HandlerContext> Driver<C> {
         // The close leaves first: a program may end as soon as it hears of the end, and the other
         // side would wait for what never comes.
         tokio::task::yield_now().await;
+        self.outbound.end();
         guard.end(reason)
     }
 

@@ -183,6 +183,16 @@ impl Hub {
         }
     }
 
+    /// How many links it holds on to, and how many broadcasts.
+    #[cfg(feature = "testing")]
+    pub(crate) fn leftovers(&self) -> (usize, usize) {
+        let held = lock(&self.touched).len() + lock(&self.parked).len();
+        (
+            lock(&self.links).len() + held,
+            lock(&self.log).entries.len(),
+        )
+    }
+
     /// The hub's task, on its network thread; runs until it is dropped with its runtime or aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut served = 0;

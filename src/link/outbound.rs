@@ -34,6 +34,8 @@ struct Lane {
     is_default: bool,
     state: LaneState,
     queue: VecDeque<Chunk>,
+    /// All of the first piece in the queue, if a part of it may be written already.
+    begun: Bytes,
     /// The end of this lane has been asked for, and comes after the queue.
     finish: bool,
 }
@@ -225,6 +227,18 @@ impl Outbound {
             .is_some_and(|lane| lane.poll_done(cx))
     }
 
+    /// The connection is over: counts the events of pieces that were not written to their end.
+    pub(super) fn end(&self) {
+        let state = self.link.lock();
+        for lane in &self.lanes {
+            if let Some(chunk) = lane.queue.front() {
+                let written = lane.begun.len().saturating_sub(chunk.bytes.len());
+                let written = lane.begun.slice(..written);
+                state.outbox.wrote_partly(chunk, written);
+            }
+        }
+    }
+
     /// Whether nothing is waiting to be written.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.link.lock();
@@ -245,6 +259,7 @@ impl Lane {
             is_default,
             state: LaneState::Closed,
             queue: VecDeque::new(),
+            begun: Bytes::new(),
             finish: false,
         }
     }
@@ -295,9 +310,15 @@ impl Lane {
             return Ok(Poll::Pending);
         };
         let whole = written?.chunks;
+        if whole > 0 {
+            self.begun = Bytes::new();
+        }
         if let (Some(partly), Some(rest)) =
             (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
         {
+            if self.begun.is_empty() {
+                self.begun = partly.bytes.clone();
+            }
             partly.bytes = std::mem::take(rest);
             chunks.fill(Bytes::new());
         }

@@ -156,6 +156,16 @@ impl Network {
         endpoints.retain(|_, endpoint| endpoint.local_addr().ok() != address);
     }
 
+    /// Tasks on its threads.
+    #[cfg(feature = "testing")]
+    pub(crate) fn alive_tasks(&self) -> usize {
+        let Inner { threads, timer, .. } = &*self.inner;
+        let threads = threads.iter().chain([timer]);
+        threads
+            .map(|thread| thread.runtime.metrics().num_alive_tasks())
+            .sum()
+    }
+
     /// The time that its deadlines are kept by, whatever clock the current runtime has.
     pub(crate) fn now(&self) -> Instant {
         let _entered = self.inner.timer.runtime.enter();

@@ -5,6 +5,8 @@ mod builder;
 mod events;
 mod functions;
 pub(crate) mod join;
+#[cfg(feature = "testing")]
+mod leftovers;
 mod playtest;
 mod stats;
 
@@ -25,6 +27,9 @@ use tokio::{
     task::AbortHandle,
 };
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use self::leftovers::Leftovers;
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,

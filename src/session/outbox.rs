@@ -14,7 +14,7 @@ use crate::{
         self,
         control::Control,
         datagram::{datagram_event_overhead, put_datagram_event},
-        frame::{frame_overhead, put_frame},
+        frame::{Deframer, frame_overhead, put_frame},
         prelude::StreamPrelude,
         remote::Announcement,
     },
@@ -314,6 +314,21 @@ impl Outbox {
         for (id, count) in chunk.tally.runs() {
             if let Some(Some(out)) = self.remotes.get(id as usize) {
                 out.ledger.send(count);
+            }
+        }
+    }
+
+    /// Counts the events of a piece that are whole in the part of it that was written: they may arrive.
+    pub(crate) fn wrote_partly(&self, chunk: &Chunk, written: Bytes) {
+        // What is no event is no frame either.
+        if chunk.tally.runs().next().is_none() {
+            return;
+        }
+        let mut frames = Deframer::new(usize::MAX);
+        frames.push(written);
+        while let Ok(Some(frame)) = frames.next() {
+            if let Some(Some(out)) = self.remotes.get(frame.remote as usize) {
+                out.ledger.send(1);
             }
         }
     }

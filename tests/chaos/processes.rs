@@ -1,199 +1,340 @@
-//! The run with processes: clients that are killed, stopped and continued by the system.
+//! The run with processes: a server, and clients that are killed, stopped, cut off and sent away.
+//!
+//! What happens to whom, in which order and for how long, is as random as the seed; when exactly, and
+//! what was under way at that moment, is the machine's.
 
 use std::{
-    env,
-    process::{Child, Command, Stdio},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use farfire::{
-    Client, InvokeError, Player, Server, Timeouts,
-    tls::{Identity, Trust},
-};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
+use crate::{
+    books::{Books, Parting},
+    canary::allowance,
+    child::{Census, Process, Reported},
+    ground::{Cut, Ground, Way},
+    roles::IDLE,
+    tally::{ALONE, Random, from_env},
 };
 
-use crate::tally::{ASK, Random, TELL, Tally, assert_settled, from_env};
+/// What may happen to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    /// SIGKILL, in the middle of everything.
+    Killed,
+    /// SIGSTOP and SIGCONT, sooner than the idle timeout.
+    Frozen,
+    /// SIGSTOP and SIGCONT, later than the idle timeout.
+    FrozenTooLong,
+    /// No packet gets through for less than the idle timeout.
+    CutOff,
+    /// No packet gets through for more than the idle timeout.
+    CutOffTooLong,
+    /// It leaves by itself.
+    Left,
+    /// The server sends it away.
+    Kicked,
+}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_survives_processes_that_are_killed_and_stopped() {
+impl Fault {
+    const ALL: [Self; 7] = [
+        Self::Killed,
+        Self::Frozen,
+        Self::FrozenTooLong,
+        Self::CutOff,
+        Self::CutOffTooLong,
+        Self::Left,
+        Self::Kicked,
+    ];
+
+    /// All of them, in random order.
+    fn deck(random: &mut Random) -> Vec<Self> {
+        let mut deck = Self::ALL.to_vec();
+        for at in (1..deck.len()).rev() {
+            deck.swap(at, random.below(at as u64 + 1) as usize);
+        }
+        deck
+    }
+}
+
+/// What everybody in a run shares.
+struct Run {
+    ground: Ground,
+    server: Mutex<Process>,
+    port: u16,
+    pin: String,
+    /// Calls that clients reported that are no more.
+    past: AtomicUsize,
+    faults: Mutex<BTreeMap<Fault, usize>>,
+    /// It is time for everybody to leave.
+    over: AtomicBool,
+}
+
+#[test]
+fn every_call_resolves_and_every_event_is_accounted_for_between_processes() {
+    let _alone = ALONE.blocking_lock();
     let seed = from_env("FARFIRE_CHAOS_SEED", 7);
-    let calls = from_env("FARFIRE_CHAOS_CALLS", 2000) as usize;
-    println!("FARFIRE_CHAOS_SEED={seed} FARFIRE_CHAOS_CALLS={calls}");
-    let everybody = Arc::<Mutex<Vec<Player>>>::default();
-    let (tally, over) = (Tally::default(), Arc::new(AtomicBool::new(false)));
-    let mut timeouts = Timeouts::default();
-    timeouts.idle = Duration::from_secs(2);
-    timeouts.keep_alive = Duration::from_millis(500);
-    let server = Server::builder("127.0.0.1:0", Identity::self_signed(["localhost"]).unwrap())
-        .remotes(&[&ASK, &TELL])
-        .timeouts(timeouts)
-        .start()
-        .unwrap();
-    server.on_server_invoke(&ASK, |_, number| async move {
-        sleep(Duration::from_millis(u64::from(number % 50))).await;
-        number
-    });
-    let (players, counter, stop) = (everybody.clone(), tally.clone(), over.clone());
-    server.on_player_added(move |player| {
-        players.lock().unwrap().push(player.clone());
-        tokio::spawn(tell(player, counter.clone(), stop.clone()));
+    let calls = from_env("FARFIRE_CHAOS_CALLS", 5000) as usize;
+    let began = Instant::now();
+    let ground = Ground::new(CLIENTS);
+    println!(
+        "FARFIRE_CHAOS_SEED={seed} FARFIRE_CHAOS_CALLS={calls}, on {}",
+        ground.name()
+    );
+    let role = format!("{} {seed}", ground.listen());
+    let server = Process::start(ground.server(), "server::a_server", &role);
+    server.wait("started", |reported| reported.at.is_some());
+    let (address, pin) = server.reported().at.unwrap();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let run = Arc::new(Run {
+        port: port.parse().unwrap(),
+        pin,
+        ground,
+        server: Mutex::new(server),
+        past: AtomicUsize::new(0),
+        faults: Mutex::default(),
+        over: AtomicBool::new(false),
     });
 
-    let target = format!("{} {}", server.local_addr(), server.pin());
-    let stop = over.clone();
-    let count = tally.clone();
-    let torment = thread::spawn(move || {
-        let enough = || count.begun() >= calls;
-        torment(&target, Random::new(seed), enough);
-        stop.store(true, Ordering::SeqCst);
-    });
-    let guard = Instant::now() + Duration::from_secs(120);
-    while !torment.is_finished() {
-        assert!(Instant::now() < guard, "{} calls", tally.begun());
-        sleep(Duration::from_millis(20)).await;
+    let mut random = Random::new(seed);
+    // As many as there will be, to see what a server is left with that nothing happened on.
+    let mut there = Reported::default();
+    let wave = run.wave(&mut random, |run, client, random| run.peace(client, random));
+    for client in wave {
+        there.add(client.join().expect("see above"));
     }
-    torment.join().unwrap();
-
-    let players = std::mem::take(&mut *everybody.lock().unwrap());
-    for player in &players {
-        let left = timeout(Duration::from_secs(20), player.left()).await;
-        left.expect("nobody stays for ever");
-        let began = Instant::now();
-        let result = server.invoke_client(player, &TELL, &7).await;
-        assert!(
-            matches!(result, Err(InvokeError::Disconnected { .. })),
-            "{result:?}"
-        );
-        assert!(began.elapsed() < Duration::from_millis(500));
-    }
-    let settled = async {
-        while !server.players().is_empty() || tally.is_waiting() {
-            sleep(Duration::from_millis(5)).await;
-        }
+    let warm = run.census();
+    let wave = run.wave(&mut random, |run, client, random| run.chaos(client, random));
+    let enough = || {
+        let faults = run.faults.lock().unwrap();
+        run.calls() >= calls && faults.len() == Fault::ALL.len()
     };
-    timeout(Duration::from_secs(20), settled).await.unwrap();
-    tally.assert_settled(calls);
-    assert!(players.len() > PROCESSES, "{} lives", players.len());
-    players
-        .iter()
-        .for_each(|player| assert_settled(&player.stats()));
-    assert_eq!((server.stats().players, server.stats().joining), (0, 0));
-    server.shutdown().await;
+    let (mut last, mut guard) = (0, Instant::now() + GUARD);
+    while !enough() {
+        let now = run.calls();
+        if now > last {
+            (last, guard) = (now, Instant::now() + GUARD);
+        }
+        assert!(Instant::now() < guard, "{last} calls, and no more");
+        let failed = wave.iter().any(thread::JoinHandle::is_finished);
+        assert!(!failed, "a client came to harm: see above");
+        thread::sleep(Duration::from_millis(20));
+    }
+    run.over.store(true, Ordering::SeqCst);
+    for client in wave {
+        there.add(client.join().expect("see above"));
+    }
+    let left = run.census();
+    let run = Arc::into_inner(run).expect("everybody is gone");
+    let mut server = run.server.into_inner().unwrap();
+    server.order("end");
+    let here = server.end();
+
+    let survivors = assert_accounted(&here, &there, &run.faults.lock().unwrap());
+    let (mut all, worst) = (there, here.overshoot);
+    all.lives.clear();
+    all.add(here);
+    println!("{} calls: {:?}", all.begun, all.outcomes);
+    println!("faults: {:?}", run.faults.lock().unwrap());
+    println!(
+        "connections: {}, of which {survivors} ended in good order",
+        all.lives.len()
+    );
+    println!(
+        "at worst {worst:?} late on the server, {:?} on clients, which were stopped; {:?} later \
+         than the canary (allowed: {:?})",
+        all.overshoot,
+        all.excess,
+        allowance()
+    );
+    let ratio = left.live as f64 / warm.live as f64;
+    println!(
+        "the server held {} KiB before and {} KiB after ({ratio:.2}), of the system {} and {} KiB",
+        warm.live / 1024,
+        left.live / 1024,
+        warm.resident / 1024,
+        left.resident / 1024
+    );
+    println!("left behind: {:?}", left.counts);
+    println!("took {:.0?}", began.elapsed());
+
+    assert!(all.late.is_empty(), "too late: {:#?}", all.late);
+    assert!(all.resolved >= calls, "{} resolved", all.resolved);
+    for outcome in ["answered", "timed out", "disconnected"] {
+        assert!(all.outcomes.contains_key(outcome), "none was {outcome}");
+    }
+    assert!(survivors >= CLIENTS, "{survivors} survivors");
+    for census in [&warm, &left] {
+        let counts = &census.counts;
+        let rest: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
+        assert!(rest.is_empty(), "left behind: {rest:?}");
+    }
+    assert!(
+        ratio < MEMORY,
+        "the server holds on to what it had of players"
+    );
 }
 
-/// Calls one player until it is gone.
-async fn tell(player: Player, tally: Tally, over: Arc<AtomicBool>) {
-    let mut random = Random::new(player.id().as_u64());
-    let mut calls = JoinSet::new();
-    while player.is_connected() && !over.load(Ordering::SeqCst) {
-        let (patience, number) = (random.millis(50, 1500), random.next() as u32);
-        let (callee, tally) = (player.clone(), tally.clone());
-        calls.spawn(async move {
-            let server = callee.server();
-            let call = server
-                .invoke_client(&callee, &TELL, &number)
-                .timeout(patience);
-            tally.call(call.into_future(), patience, SLACK).await
+/// Holds the books of both sides against each other; gives the connections that ended in good order.
+fn assert_accounted(here: &Reported, there: &Reported, faults: &BTreeMap<Fault, usize>) -> usize {
+    let (mut survivors, mut lost, mut sums) = (0, 0, (Books::default(), Books::default()));
+    for (id, (end, books)) in &here.lives {
+        books.assert_closed(&format!("the server, {id} who {end}"));
+        lost += usize::from(end == "timed-out");
+        sums.0.add(books);
+        let Some((farewell, theirs)) = there.lives.get(id) else {
+            // It was killed, and took its books along.
+            assert_ne!(end, "left", "{id} left without a word");
+            continue;
+        };
+        sums.1.add(theirs);
+        theirs.assert_closed(&format!("client {id} who {farewell}"));
+        let parting = match (end.as_str(), farewell.as_str()) {
+            ("left", "left") => Parting::InOrder,
+            _ => Parting::Lost,
+        };
+        survivors += usize::from(parting == Parting::InOrder);
+        // One who is sent away is not heard any more, but is still told.
+        let told = match (end.as_str(), farewell.as_str()) {
+            ("kicked", "kicked") => Parting::InOrder,
+            _ => parting,
+        };
+        books.assert_sent_to(theirs, told, &format!("to {id} who {end}/{farewell}"));
+        theirs.assert_sent_to(books, parting, &format!("from {id} who {end}/{farewell}"));
+    }
+    for id in there.lives.keys() {
+        assert!(here.lives.contains_key(id), "{id} was never there");
+    }
+    for (whose, books) in [("server", sums.0), ("clients", sums.1)] {
+        println!("events of the {whose}: {}", books.summary());
+    }
+    let count = |fault| faults.get(&fault).copied().unwrap_or(0);
+    let deadly = count(Fault::Killed) + count(Fault::FrozenTooLong) + count(Fault::CutOffTooLong);
+    assert!(
+        lost <= deadly,
+        "{lost} were lost, and only {deadly} had a reason"
+    );
+    survivors
+}
+
+impl Run {
+    /// Starts as many clients as there are places.
+    fn wave(
+        self: &Arc<Self>,
+        random: &mut Random,
+        life: fn(&Self, usize, Random) -> Reported,
+    ) -> Vec<thread::JoinHandle<Reported>> {
+        let clients = (0..CLIENTS).map(|client| {
+            let (run, random) = (self.clone(), Random::new(random.next()));
+            thread::spawn(move || life(&run, client, random))
         });
-        sleep(random.millis(2, 12)).await;
+        clients.collect()
     }
-    while let Some(call) = calls.join_next().await {
-        let _ = call.unwrap();
-    }
-}
 
-/// Starts processes and does things to them, until there is enough of it.
-fn torment(target: &str, mut random: Random, enough: impl Fn() -> bool) {
-    let mut processes: Vec<_> = (0..PROCESSES).map(|_| Process::start(target)).collect();
-    let began = std::time::Instant::now();
-    while !enough() || began.elapsed() < LEAST {
-        thread::sleep(random.millis(50, 300));
-        let at = random.below(PROCESSES as u64) as usize;
-        match random.below(4) {
-            0 | 1 => processes[at] = Process::start(target),
-            // Some of these outlast the idle timeout.
-            _ => {
-                processes[at].signal("STOP");
-                thread::sleep(random.millis(100, 1200));
-                if random.below(4) == 0 {
-                    thread::sleep(Duration::from_millis(2500));
-                }
-                processes[at].signal("CONT");
+    fn start(&self, client: usize, random: &mut Random) -> (Process, Way) {
+        let way = self.ground.way(client, self.port);
+        let (address, pin, seed) = (way.address(), &self.pin, random.next());
+        let role = format!("{address} {pin} {client} {seed}");
+        let program = self.ground.client(client);
+        (Process::start(program, "client::a_client", &role), way)
+    }
+
+    /// A client that nothing happens to.
+    fn peace(&self, client: usize, mut random: Random) -> Reported {
+        let (process, _way) = self.start(client, &mut random);
+        process.wait("called", |reported| reported.resolved > 200);
+        self.say_farewell(process)
+    }
+
+    /// Clients in one place, one after the other, and what happens to them.
+    fn chaos(&self, client: usize, mut random: Random) -> Reported {
+        let mut reported = Reported::default();
+        let (mut process, mut way) = self.start(client, &mut random);
+        let mut deck = Vec::new();
+        while !self.over.load(Ordering::SeqCst) {
+            if deck.is_empty() {
+                deck = Fault::deck(&mut random);
             }
+            let fault = deck.pop().expect("it was just filled");
+            thread::sleep(random.millis(50, 1000));
+            let for_a_while = random.millis(50, 800);
+            let for_too_long = IDLE + random.millis(400, 1500);
+            let cut = match random.below(2) {
+                0 => Cut::Here,
+                _ => Cut::There,
+            };
+            match fault {
+                Fault::Killed => {
+                    reported.add(self.bury(process.kill()));
+                    (process, way) = self.start(client, &mut random);
+                }
+                Fault::Left => {
+                    reported.add(self.say_farewell(process));
+                    (process, way) = self.start(client, &mut random);
+                }
+                Fault::Kicked => {
+                    let mut server = self.server.lock().unwrap();
+                    server.order(&format!("kick {client}"));
+                }
+                Fault::Frozen | Fault::FrozenTooLong => {
+                    process.signal("STOP");
+                    thread::sleep(match fault {
+                        Fault::Frozen => for_a_while,
+                        _ => for_too_long,
+                    });
+                    process.signal("CONT");
+                }
+                Fault::CutOff | Fault::CutOffTooLong => {
+                    way.cut(cut);
+                    thread::sleep(match fault {
+                        Fault::CutOff => for_a_while,
+                        _ => for_too_long,
+                    });
+                    way.mend(cut);
+                }
+            }
+            *self.faults.lock().unwrap().entry(fault).or_default() += 1;
         }
+        reported.add(self.say_farewell(process));
+        reported
+    }
+
+    /// Has a client leave in good order.
+    fn say_farewell(&self, mut process: Process) -> Reported {
+        process.wait("joined", |reported| reported.is_in);
+        process.order("leave");
+        self.bury(process.end())
+    }
+
+    fn bury(&self, reported: Reported) -> Reported {
+        self.past.fetch_add(reported.resolved, Ordering::SeqCst);
+        reported
+    }
+
+    /// Calls that resolved, as far as is known.
+    fn calls(&self) -> usize {
+        let server = self.server.lock().unwrap();
+        self.past.load(Ordering::SeqCst) + server.ask(|reported| reported.resolved)
+    }
+
+    /// What the server holds when nobody is there.
+    fn census(&self) -> Census {
+        let mut server = self.server.lock().unwrap();
+        let before = server.ask(|reported| reported.censuses.len());
+        server.order("census");
+        server.wait("counted", |reported| reported.censuses.len() > before);
+        server.ask(|reported| reported.censuses[before].clone())
     }
 }
 
-/// A client of its own; killed when this is dropped.
-struct Process(Child);
-
-impl Process {
-    fn start(target: &str) -> Self {
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["processes::a_client", "--exact", "--ignored"])
-            .env(ROLE, target)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        let mut kill = Command::new("kill");
-        let status = kill.args(["-s", name, &self.0.id().to_string()]).status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Not a word of goodbye.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The other side, in a process of its own.
-#[tokio::test]
-#[ignore = "a role of the test above, which starts it"]
-async fn a_client() {
-    let Ok(target) = env::var(ROLE) else { return };
-    let (address, pin) = target.split_once(' ').unwrap();
-    let mut timeouts = Timeouts::default();
-    timeouts.idle = Duration::from_secs(2);
-    timeouts.keep_alive = Duration::from_millis(500);
-    // Whoever is stopped for too long comes back as somebody new.
-    loop {
-        let client = Client::builder(address, Trust::pinned([pin.parse().unwrap()]))
-            .timeouts(timeouts.clone())
-            .connect()
-            .await;
-        let Ok(client) = client else { continue };
-        client.on_client_invoke(&TELL, |number| async move {
-            sleep(Duration::from_millis(u64::from(number % 50))).await;
-            number
-        });
-        let mut number = 0;
-        while client.is_connected() {
-            number += 1;
-            let _ = client.invoke_server(&ASK, &number).await;
-        }
-    }
-}
-
-const PROCESSES: usize = 4;
-/// Where a process finds whom to connect to.
-const ROLE: &str = "FARFIRE_CHAOS_TARGET";
-/// How long it goes on, however many calls there are.
-const LEAST: Duration = Duration::from_secs(10);
-/// A quantum of a scheduler that has more to do than it can.
-const SLACK: Duration = Duration::from_millis(500);
+/// At a time.
+const CLIENTS: usize = 5;
+/// How much more than before may be allocated after: tables grow to their size once.
+const MEMORY: f64 = 1.25;
+/// Without a call resolving.
+const GUARD: Duration = Duration::from_secs(60);

@@ -66,7 +66,11 @@ async fn the_echo_spends_none_of_the_games_budget_and_is_in_none_of_its_lists() 
     // The game's two: `Chat`, and the call by which the test settles.
     assert_eq!(world.server.stats().remotes, 2);
     for stats in [ada.stats(), player.stats()] {
-        let names: Vec<_> = stats.remotes.iter().map(|stats| stats.remote.clone()).collect();
+        let names: Vec<_> = stats
+            .remotes
+            .iter()
+            .map(|stats| stats.remote.clone())
+            .collect();
         assert_eq!(names, ["Chat"]);
     }
 }

@@ -36,6 +36,7 @@ struct Shared {
     client: Mutex<Option<SocketAddr>>,
     carried: AtomicU64,
     dropped: AtomicU64,
+    cut: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -78,6 +79,11 @@ impl Relay {
         self.address
     }
 
+    /// Lets nothing through, until it is mended.
+    pub(crate) fn cut(&self, cut: bool) {
+        self.shared.cut.store(cut, Relaxed);
+    }
+
     /// Datagrams that came through, and those that did not.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let Shared {
@@ -109,7 +115,8 @@ impl Shared {
             if socket.peer_addr().is_err() {
                 *self.client.lock().expect("nobody panics") = Some(from);
             }
-            if dice.throw() % 1000 < weather.lost_of_1000 {
+            let lost = dice.throw() % 1000 < weather.lost_of_1000;
+            if lost || self.cut.load(Relaxed) {
                 self.dropped.fetch_add(1, Relaxed);
                 continue;
             }
