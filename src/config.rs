@@ -154,11 +154,12 @@ pub struct Timeouts {
     /// From the first packet of a client to its place among the players; on a client, all of
     /// `connect` (default 5 s).
     pub join: Duration,
-    /// Silence after which a connection is given up (default 10 s). Of the two sides' the shorter counts,
+    /// Silence after which a connection is given up (default 15 s). Of the two sides' the shorter counts,
     /// so that a server's must leave room for its clients' `keep_alive`.
     ///
     /// After an interruption QUIC tries again at intervals that double, so that only one of up to half of
-    /// this is sure to be survived: beyond that, the next attempt of a busy connection may come too late.
+    /// this is sure to be survived: beyond that, the next attempt of a busy connection may come too late. The
+    /// default is for interruptions of seven seconds.
     pub idle: Duration,
     /// How often a client shows that it is alive (default 3 s; must be shorter than `idle`).
     pub keep_alive: Duration,
@@ -183,7 +184,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             join: Duration::from_secs(5),
-            idle: Duration::from_secs(10),
+            idle: Duration::from_secs(15),
             keep_alive: Duration::from_secs(3),
             invoke_server: Duration::from_secs(10),
             invoke_client: Duration::from_secs(5),

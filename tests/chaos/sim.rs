@@ -354,7 +354,7 @@ impl Weather {
 /// Clients at a time.
 const CLIENTS: u64 = 8;
 /// The default idle timeout.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(15);
 
 /// Nothing of a connection that has ended is left, and every event is accounted for.
 fn assert_settled(stats: &farfire::LinkStats) {
