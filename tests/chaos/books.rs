@@ -56,7 +56,7 @@ impl From<&LinkStats> for Books {
         let remotes = stats.remotes.iter();
         Self(
             remotes
-                .map(|remote| (remote.remote.to_owned(), entry(remote)))
+                .map(|remote| (remote.remote.to_string(), entry(remote)))
                 .collect(),
         )
     }
