@@ -11,9 +11,13 @@
 )]
 
 mod bytes;
+mod camp;
 mod enemy;
 mod floods;
+mod honest;
 mod joins;
+mod process;
+mod report;
 mod siege;
 mod tap;
 mod violations;
