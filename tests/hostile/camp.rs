@@ -21,8 +21,11 @@ pub(crate) type Attack = fn(Lair) -> Raid;
 #[ignore = "a role that the other tests start"]
 fn enemies() {
     let Some(role) = role() else { return };
-    let (name, server) = role.split_once(' ').unwrap();
-    let server: SocketAddr = server.parse().unwrap();
+    let words: Vec<_> = role.split(' ').collect();
+    let [name, server, least] = words[..] else {
+        panic!("{role:?}");
+    };
+    let (server, least) = (server.parse().unwrap(), least.parse().unwrap());
     let known = [floods::ATTACKS, joins::ATTACKS, violations::ATTACKS].concat();
     let attack = known.iter().find(|(known, _)| *known == name);
     let (_, attack) = attack.expect("an attack of that name");
@@ -33,7 +36,7 @@ fn enemies() {
         match line.unwrap().split_once(' ').unwrap() {
             ("war", millis) => {
                 let slice = Duration::from_millis(millis.parse().unwrap());
-                let lair = Lair::new(server, Instant::now() + slice);
+                let lair = Lair::new(server, Instant::now() + slice, least);
                 let (tap, ends) = (lair.tap.clone(), lair.ends.clone());
                 took = raid(*attack, lair);
                 last = tap.take();

@@ -29,8 +29,9 @@ use crate::{
 pub(crate) struct Lair {
     pub(crate) server: SocketAddr,
     pub(crate) tap: Tap,
-    /// When they have to be done.
-    pub(crate) until: Instant,
+    /// When they have to be done, unless too few have been thrown out by then.
+    until: Instant,
+    least: usize,
     /// With which codes the server threw enemies out.
     pub(crate) ends: Arc<Mutex<Vec<CloseCode>>>,
     /// One for all of them, or their buffers would be most of what is measured.
@@ -40,23 +41,30 @@ pub(crate) struct Lair {
 impl Lair {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
-    pub(crate) fn new(server: SocketAddr, until: Instant) -> Self {
+    pub(crate) fn new(server: SocketAddr, until: Instant, least: usize) -> Self {
         Self {
             server,
             tap: Tap::new(),
             until,
+            least,
             ends: Arc::default(),
             endpoint: Arc::default(),
         }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.rest().is_zero()
     }
 
     /// What is left of the attack.
     pub(crate) fn rest(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        let thrown_out = self.ends.lock().unwrap().len();
+        let late = if thrown_out < self.least {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        (self.until + late).saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn endpoint(&self, hearing: Hearing) -> Endpoint {
@@ -235,3 +243,6 @@ impl ServerCertVerifier for Anyone {
         algorithms.supported_schemes()
     }
 }
+
+/// Longer than any server takes to throw somebody out, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -201,7 +201,7 @@ async fn events_at_line_rate_are_dropped_then_the_sender_is() {
     let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
         return;
     };
-    let report = siege.run("event_flood").await;
+    let report = siege.until_thrown_out(1).run("event_flood").await;
     report.assert_contained(24);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Hit", DropCause::RateLimit) > 2000);
@@ -238,7 +238,7 @@ async fn datagrams_at_line_rate_are_dropped_then_the_sender_is() {
     let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
         return;
     };
-    let report = siege.run("datagram_flood").await;
+    let report = siege.until_thrown_out(1).run("datagram_flood").await;
     report.assert_contained(24);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Pose", DropCause::RateLimit) > 2000);
@@ -264,7 +264,7 @@ async fn calls_that_are_taken_back_run_within_their_permits() {
     else {
         return;
     };
-    let report = siege.run("call_flood").await;
+    let report = siege.until_thrown_out(1).run("call_flood").await;
     report.assert_contained(24);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
@@ -306,7 +306,7 @@ async fn pings_are_answered_within_the_budget_and_not_hoarded() {
     let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
         return;
     };
-    let report = siege.run("ping_flood").await;
+    let report = siege.until_thrown_out(1).run("ping_flood").await;
     report.assert_contained(24);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.queued <= 256 * 1024, "{}", report.queued);
@@ -323,9 +323,7 @@ async fn who_does_not_read_is_given_up_and_keeps_nobody_waiting() {
     else {
         return;
     };
-    let siege = siege
-        .with_news(64 * 1024)
-        .lasting(Duration::from_millis(400));
+    let siege = siege.with_news(64 * 1024).until_thrown_out(1);
     let report = siege.run("deaf").await;
     report.assert_contained(24);
     assert!(!report.ends.is_empty());
@@ -356,7 +354,7 @@ async fn there_are_no_more_lanes_than_sixteen() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("lane_flood").await;
+    let report = siege.until_thrown_out(1).run("lane_flood").await;
     report.assert_contained(32);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }

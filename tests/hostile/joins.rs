@@ -202,7 +202,7 @@ async fn who_is_slow_to_say_hello_is_sent_away() {
         return;
     };
     let siege = siege.with_newcomers().lasting(Duration::from_millis(500));
-    let report = siege.run("slow_hellos").await;
+    let report = siege.until_thrown_out(1).run("slow_hellos").await;
     report.assert_contained(32);
     assert!(!report.ends.is_empty());
     assert!(
@@ -243,7 +243,7 @@ async fn what_is_no_hello_is_sent_away() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("bad_hellos").await;
+    let report = siege.until_thrown_out(2).run("bad_hellos").await;
     report.assert_contained(32);
     assert_eq!(report.fates.len(), 0);
     assert!(report.ends.contains(&CloseCode::TOO_LARGE));

@@ -20,12 +20,15 @@ use std::{
 };
 
 use farfire::{
-    Limits, Offence, Player, RemoteEvent, RemoteFunction, Server, Timeouts, UnreliableRemoteEvent,
-    tls::Identity,
+    FireError, Limits, Offence, Player, RemoteEvent, RemoteFunction, Server, Timeouts,
+    UnreliableRemoteEvent, tls::Identity,
 };
 use quinn::{Runtime, TokioRuntime, udp::RecvMeta};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::{
+    sync::{Mutex as AsyncMutex, MutexGuard},
+    time::MissedTickBehavior,
+};
 
 use crate::{
     camp::on_runtime,
@@ -72,18 +75,23 @@ pub(crate) struct Siege {
     news: usize,
     /// Whether others join meanwhile.
     newcomers: bool,
+    /// How many enemies have to be thrown out before a war is over.
+    least: usize,
     /// Calls of `Slow` that run, and the most that ever did.
     running: Arc<(AtomicUsize, AtomicUsize)>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Siege {
     /// A siege in this process; `None` if it has taken place in a process of its own, where no other
     /// has left memory behind that would hide what this one takes.
     pub(crate) async fn new(change: impl FnOnce(&mut Limits, &mut Timeouts)) -> Option<Self> {
-        // Sieges of one machine would be each other's enemies.
+        // Where times are compared, sieges of one machine would be each other's enemies.
         static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
-        let alone = ALONE.lock().await;
+        let alone = match rounds() {
+            0 => None,
+            _ => Some(ALONE.lock().await),
+        };
         if runs_alone() {
             return None;
         }
@@ -141,6 +149,7 @@ impl Siege {
             slice: if rounds() == 0 { SKIRMISH } else { SLICE },
             news: 32,
             newcomers: false,
+            least: 0,
             running,
             _alone: alone,
         })
@@ -149,6 +158,12 @@ impl Siege {
     /// Makes each slice last at least this long.
     pub(crate) fn lasting(mut self, slice: Duration) -> Self {
         self.slice = self.slice.max(slice);
+        self
+    }
+
+    /// Has each war go on, if need be, until that many enemies were thrown out.
+    pub(crate) fn until_thrown_out(mut self, least: usize) -> Self {
+        self.least = least;
         self
     }
 
@@ -168,11 +183,11 @@ impl Siege {
     pub(crate) async fn run(&self, attack: &str) -> Report {
         let mut report = Report::new(attack);
         let mut honest = self.honest.lock().await;
-        let role = format!("{attack} {}", self.server.local_addr());
+        let role = format!("{attack} {} {}", self.server.local_addr(), self.least);
         let mut camp = Process::start("camp::enemies", Party::Enemies, &role);
         camp.said("ready").await;
-        self.slice("play", &mut honest, None, &mut Report::new(attack))
-            .await;
+        let unnoted = &mut Report::new(attack);
+        self.slice("warm-up", &mut honest, None, unnoted).await;
         let before = resident();
         for _ in 0..rounds().max(1) {
             camp.tell(&format!("war {}", self.slice.as_millis()));
@@ -209,7 +224,11 @@ impl Siege {
         camp: Option<(&mut Process, &str)>,
         report: &mut Report,
     ) -> (Vec<Duration>, String) {
-        honest.tell(&format!("{word} {}", self.slice.as_millis()));
+        let time = match word {
+            "warm-up" | "farewell" => MOMENT,
+            _ => self.slice,
+        };
+        honest.tell(&format!("{word} {}", time.as_millis()));
         let camp = async {
             match camp {
                 Some((camp, word)) => camp.said(word).await,
@@ -218,12 +237,12 @@ impl Siege {
         };
         let mut both = pin!(async { tokio::join!(honest.said("times"), camp) });
         let mut news = tokio::time::interval(NEWS_EVERY);
+        news.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (times, said) = loop {
             tokio::select! {
                 both = &mut both => break both,
                 _ = news.tick() => {
-                    let news = vec![7; self.news];
-                    self.server.fire_all_clients(&NEWS, &news).unwrap();
+                    self.tell_news();
                     report.look(&self.server);
                 }
             }
@@ -232,6 +251,23 @@ impl Siege {
         let mut times: Vec<_> = micros.map(Duration::from_micros).collect();
         times.sort_unstable();
         (times, said)
+    }
+
+    /// As fast as the honest player reads, however slow the machine makes that.
+    fn tell_news(&self) {
+        let mut honest = self.server.players();
+        honest.retain(|player| player.name() == "honest");
+        if honest
+            .iter()
+            .all(|player| player.stats().queued_bytes <= self.news)
+        {
+            let news = vec![7; self.news];
+            match self.server.fire_all_clients(&NEWS, &news) {
+                // Nobody has handed the last ones on yet.
+                Ok(()) | Err(FireError::QueueFull { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Waits until the last enemy is gone, whom nobody may have thrown out.
@@ -246,7 +282,8 @@ impl Siege {
             tokio::task::yield_now().await;
         }
         // The honest player is still there, and is answered.
-        self.slice("play", honest, None, &mut Report::new("")).await;
+        self.slice("farewell", honest, None, &mut Report::new(""))
+            .await;
     }
 
     pub(crate) fn enemies(&self) -> Vec<Player> {
@@ -294,6 +331,8 @@ fn drain(sink: SocketAddr, sinking: &JoinHandle<()>) {
 const SKIRMISH: Duration = Duration::from_millis(300);
 /// How long each slice lasts where it is: some hundreds of round trips.
 const SLICE: Duration = Duration::from_millis(600);
+/// How long there is peace before and after.
+const MOMENT: Duration = Duration::from_millis(50);
 /// Between two broadcasts, and looks at what enemies take up.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
 /// Marks the end of a replay: no packet of QUIC is so short.

@@ -310,7 +310,7 @@ async fn claimed_lengths_take_no_memory() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("oversize").await;
+    let report = siege.until_thrown_out(1).run("oversize").await;
     report.assert_contained(32);
     assert!(report.ends.contains(&CloseCode::TOO_LARGE));
 }
@@ -320,7 +320,7 @@ async fn ids_that_are_wrong_end_the_connection_at_once() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("wrong_ids").await;
+    let report = siege.until_thrown_out(1).run("wrong_ids").await;
     report.assert_contained(32);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
@@ -330,7 +330,7 @@ async fn garbage_disturbs_nobody() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("garbage").await;
+    let report = siege.until_thrown_out(1).run("garbage").await;
     report.assert_contained(32);
     assert!(!report.ends.is_empty());
 }
@@ -340,7 +340,7 @@ async fn payloads_that_are_all_structure_are_dropped_and_counted() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("deep_payloads").await;
+    let report = siege.lasting(LONGER).run("deep_payloads").await;
     report.assert_contained(16);
     assert_eq!(report.ends, []);
     for remote in ["Nest", "Units", "Blob"] {
@@ -358,7 +358,7 @@ async fn calls_that_are_none_fail_alone() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("bad_calls").await;
+    let report = siege.lasting(LONGER).run("bad_calls").await;
     report.assert_contained(32);
     assert_eq!(report.ends, []);
     assert!(report.offences.contains(&(Offence::BadCall, 8)));
@@ -369,7 +369,7 @@ async fn barriers_are_believed_up_to_a_point() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("forged_barriers").await;
+    let report = siege.until_thrown_out(1).run("forged_barriers").await;
     report.assert_contained(32);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
@@ -379,7 +379,7 @@ async fn who_stops_the_servers_lanes_is_thrown_out() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("lane_stopper").await;
+    let report = siege.until_thrown_out(1).run("lane_stopper").await;
     report.assert_contained(32);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
@@ -389,7 +389,7 @@ async fn who_resets_a_lane_is_thrown_out() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("lane_resetter").await;
+    let report = siege.until_thrown_out(1).run("lane_resetter").await;
     report.assert_contained(32);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
@@ -399,7 +399,7 @@ async fn events_that_nobody_hears_are_kept_within_bounds() {
     let Some(siege) = Siege::new(|limits, _| limits.held_bytes = 256 * 1024).await else {
         return;
     };
-    let report = siege.run("unheard").await;
+    let report = siege.lasting(LONGER).run("unheard").await;
     report.assert_contained(32);
     assert!(report.dropped("Unheard", DropCause::EarlyFull) > 0);
     assert!(report.held <= 256 * 1024 / 20_000, "{}", report.held);
@@ -410,7 +410,10 @@ async fn datagrams_that_are_none_end_the_connection_at_once() {
     let Some(siege) = Siege::new(|_, _| {}).await else {
         return;
     };
-    let report = siege.run("bad_datagrams").await;
+    let report = siege.until_thrown_out(1).run("bad_datagrams").await;
     report.assert_contained(32);
     assert!(report.ends.contains(&CloseCode::MALFORMED));
 }
+
+/// For what takes its time.
+const LONGER: Duration = Duration::from_millis(800);
