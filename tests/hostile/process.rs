@@ -6,7 +6,8 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
-    process::{self, Child, ChildStdin, Command, Stdio},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
     sync::OnceLock,
     thread,
     time::Duration,
@@ -29,6 +30,8 @@ pub(crate) enum Party {
 
 /// Says that a siege has this process for itself.
 const ALONE: &str = "FARFIRE_HOSTILE_ALONE";
+/// The cores that there are for all parties.
+const CORES: &str = "FARFIRE_HOSTILE_CORES";
 /// How a line of a report begins.
 pub(crate) const REPORT: &str = "attack ";
 
@@ -44,14 +47,7 @@ impl Process {
     pub(crate) fn start(test: &str, party: Party, role: &str) -> Self {
         let program = env::current_exe().unwrap();
         let mut command = match cores() {
-            Some(cores) => {
-                let mut command = Command::new("nice");
-                let niceness = if party == Party::Enemies { "19" } else { "0" };
-                let core = cores.of(party).to_string();
-                command.args(["-n", niceness, "taskset", "-c", &core]);
-                command.arg(program);
-                command
-            }
+            Some(cores) => cores.command(party, &program),
             None => Command::new(program),
         };
         let mut child = command
@@ -121,11 +117,22 @@ pub(crate) fn role() -> Option<String> {
 pub(crate) fn runs_alone() -> bool {
     let thread = thread::current();
     let test = thread.name().filter(|name| name.contains("::"));
-    let (None, Some(test)) = (env::var_os(ALONE), test) else {
+    if env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let Some(test) = test else {
+        assert!(
+            rounds() == 0,
+            "comparing times takes more than one test thread"
+        );
         return false;
     };
     let program = env::current_exe().unwrap();
-    let child = Command::new(program)
+    let mut command = match cores() {
+        Some(cores) => cores.command(Party::Server, &program),
+        None => Command::new(program),
+    };
+    let child = command
         .args([test, "--exact", "--include-ignored", "--nocapture"])
         .env(ALONE, test)
         .output()
@@ -137,42 +144,58 @@ pub(crate) fn runs_alone() -> bool {
     true
 }
 
-/// Which cores the parties have while times are compared.
+/// Who runs where, and before whom, while times are compared.
 #[derive(Debug, Clone)]
-pub(crate) struct Cores(Vec<usize>);
+pub(crate) struct Cores {
+    cores: Vec<usize>,
+    /// Whether the system lets server and honest player go before all other programs.
+    real_time: bool,
+}
 
 impl Cores {
-    fn of(&self, party: Party) -> usize {
-        let cores = &self.0;
-        match party {
-            Party::Server => cores[0],
-            Party::Honest => cores[1],
-            Party::Enemies => cores[cores.len() - 1],
+    fn of(&self, party: Party) -> String {
+        let core = match party {
+            Party::Server => self.cores.first(),
+            Party::Honest => self.cores.get(1),
+            Party::Enemies => self.cores.last(),
+        };
+        core.expect("there are two").to_string()
+    }
+
+    fn command(&self, party: Party, program: &Path) -> Command {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &self.of(party)]);
+        let cores: Vec<_> = self.cores.iter().map(usize::to_string).collect();
+        command.env(CORES, cores.join(" "));
+        match (party, self.real_time) {
+            (Party::Server | Party::Honest, true) => _ = command.args(["chrt", "-r", "1"]),
+            (Party::Server | Party::Honest, false) => {}
+            // After the honest, and before whatever else the machine does.
+            (Party::Enemies, true) => _ = command.args(["nice", "-n", "-20"]),
+            (Party::Enemies, false) => _ = command.args(["nice", "-n", "19"]),
         }
+        command.arg(program);
+        command
     }
 }
 
-/// `None` if no times are compared. Otherwise this process stays on its core from now on.
-pub(crate) fn cores() -> Option<&'static Cores> {
-    static CORES: OnceLock<Option<Cores>> = OnceLock::new();
-    let pin = || {
+/// `None` if no times are compared.
+fn cores() -> Option<&'static Cores> {
+    static LOOKED: OnceLock<Option<Cores>> = OnceLock::new();
+    let look = || {
         (rounds() > 0).then(|| {
-            let cores = Cores(allowed_cores());
-            assert!(cores.0.len() > 1, "comparing times takes two cores");
-            let (core, this) = (
-                cores.of(Party::Server).to_string(),
-                process::id().to_string(),
-            );
-            let mut taskset = Command::new("taskset");
-            taskset
-                .args(["-a", "-c", "-p", &core, &this])
-                .stdout(Stdio::null());
-            let done = taskset.status().is_ok_and(|status| status.success());
-            assert!(done, "comparing times takes `taskset`");
-            cores
+            let cores = allowed_cores();
+            assert!(cores.len() > 1, "comparing times takes two cores");
+            let mut chrt = Command::new("chrt");
+            let status = chrt
+                .args(["-r", "1", "true"])
+                .stderr(Stdio::null())
+                .status();
+            let real_time = status.is_ok_and(|status| status.success());
+            Cores { cores, real_time }
         })
     };
-    CORES.get_or_init(pin).as_ref()
+    LOOKED.get_or_init(look).as_ref()
 }
 
 /// How many rounds of war and peace are to be compared; none by default.
@@ -181,7 +204,11 @@ pub(crate) fn rounds() -> u32 {
     rounds.map_or(0, |rounds| rounds.parse().unwrap())
 }
 
+/// Those of the process that is on none of its own yet.
 fn allowed_cores() -> Vec<usize> {
+    if let Ok(cores) = env::var(CORES) {
+        return cores.split(' ').map(|core| core.parse().unwrap()).collect();
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let list = status
         .lines()

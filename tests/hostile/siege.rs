@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     camp::on_runtime,
-    process::{Party, Process, cores, rounds, runs_alone},
+    process::{Party, Process, rounds, runs_alone},
     report::{Fate, Report, resident},
 };
 
@@ -95,8 +95,6 @@ impl Siege {
         if runs_alone() {
             return None;
         }
-        // Before there are threads that would stay where they are.
-        cores();
         let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
         change(&mut limits, &mut timeouts);
         let fates = Arc::<Mutex<Vec<Fate>>>::default();
