@@ -6,6 +6,7 @@ mod barrier;
 mod blocking;
 mod early;
 mod events;
+mod freeze;
 mod handlers;
 mod inbox;
 mod invoking;
