@@ -161,9 +161,9 @@ impl Enemy {
     }
 
     /// Waits until the server throws it out, and notes with which code; `None` if it does not within
-    /// two seconds.
+    /// ten seconds.
     pub(crate) async fn thrown_out(&self) -> Option<CloseCode> {
-        let closed = tokio::time::timeout(Duration::from_secs(2), self.connection.closed());
+        let closed = tokio::time::timeout(Duration::from_secs(10), self.connection.closed());
         let code = match closed.await.ok()? {
             ConnectionError::ApplicationClosed(close) => {
                 CloseCode::from(u32::try_from(close.error_code.into_inner()).ok()?)

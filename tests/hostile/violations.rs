@@ -251,7 +251,8 @@ fn lane_resetter(lair: Lair) -> Raid {
                 continue;
             };
             // Not before it is known to be a lane: an event that is reset breaks no rule.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            let after_it = request(ECHO_ID, 20_000, 1, &[7]);
+            assert!(enemy.call(&after_it).await.unwrap().is_ok());
             let _ = lane.reset(VarInt::from_u32(0));
             let code = enemy.thrown_out().await;
             assert_eq!(code, Some(CloseCode::PROTOCOL_VIOLATION));
