@@ -202,7 +202,7 @@ async fn events_at_line_rate_are_dropped_then_the_sender_is() {
         return;
     };
     let report = siege.until_thrown_out(1).run("event_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Hit", DropCause::RateLimit) > 2000);
     assert_eq!(
@@ -221,7 +221,7 @@ async fn an_endless_flood_of_events_delays_nobody() {
         return;
     };
     let report = siege.run("event_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     for fate in &report.fates {
         let stats = fate.remote("Hit").unwrap();
@@ -239,7 +239,7 @@ async fn datagrams_at_line_rate_are_dropped_then_the_sender_is() {
         return;
     };
     let report = siege.until_thrown_out(1).run("datagram_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Pose", DropCause::RateLimit) > 2000);
 }
@@ -250,7 +250,7 @@ async fn an_endless_flood_of_datagrams_delays_nobody() {
         return;
     };
     let report = siege.run("datagram_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
 }
 
@@ -265,7 +265,7 @@ async fn calls_that_are_taken_back_run_within_their_permits() {
         return;
     };
     let report = siege.until_thrown_out(1).run("call_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     // Those of a connection that has been thrown out run on, and count against the address.
@@ -279,7 +279,7 @@ async fn an_endless_flood_of_calls_delays_nobody() {
         return;
     };
     let report = siege.run("call_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     assert!(report.most_running <= 16, "{}", report.most_running);
@@ -295,7 +295,7 @@ async fn half_requests_take_the_places_of_their_sender_only() {
         return;
     };
     let report = siege.run("stalled_calls").await;
-    report.assert_contained(16);
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     assert!(report.offences.contains(&(Offence::CallRate, 1)));
@@ -307,7 +307,7 @@ async fn pings_are_answered_within_the_budget_and_not_hoarded() {
         return;
     };
     let report = siege.until_thrown_out(1).run("ping_flood").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.queued <= 256 * 1024, "{}", report.queued);
     assert_eq!(report.offences[0], (Offence::PingRate, 1));
@@ -325,7 +325,7 @@ async fn who_does_not_read_is_given_up_and_keeps_nobody_waiting() {
     };
     let siege = siege.with_news(64 * 1024).until_thrown_out(1);
     let report = siege.run("deaf").await;
-    report.assert_contained(24);
+    report.assert_contained(8);
     assert!(!report.ends.is_empty());
     let slow = |end: &CloseCode| *end == CloseCode::SLOW_CONSUMER;
     assert!(report.ends.iter().all(slow), "{:?}", report.ends);
@@ -338,8 +338,8 @@ async fn events_that_never_end_take_up_streams_and_no_more() {
         return;
     };
     let report = siege.run("endless_events").await;
-    // 64 of at most 64 KiB each, twice where memory grows by doubling, and what the enemy itself has.
-    report.assert_contained(24);
+    // 64 of at most 64 KiB each, twice where memory grows by doubling, and some.
+    report.assert_contained(12);
     assert_eq!(report.ends, []);
     assert!(
         report
@@ -355,7 +355,7 @@ async fn there_are_no_more_lanes_than_sixteen() {
         return;
     };
     let report = siege.until_thrown_out(1).run("lane_flood").await;
-    report.assert_contained(32);
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
 
@@ -378,7 +378,7 @@ async fn every_flood_for_ten_seconds() {
                 return;
             };
             let siege = siege.lasting(Duration::from_secs(10));
-            siege.run(flood).await.assert_contained(64);
+            siege.run(flood).await.assert_contained(16);
         }
     }
 }

@@ -179,6 +179,7 @@ async fn sit_down(server: &Server, network: Option<&Network>) -> Seat {
 
 /// Plays for a while, freezes the loop and cuts off the last player, thaws, and counts.
 /// `alone` says that the memory of this process is that of the game.
+#[expect(clippy::print_stdout, reason = "figures that one wants to see")]
 async fn freeze_and_thaw(
     game: Game,
     server: Server,
