@@ -36,7 +36,7 @@ fn enemies() {
         match line.unwrap().split_once(' ').unwrap() {
             ("war", millis) => {
                 let slice = Duration::from_millis(millis.parse().unwrap());
-                let lair = Lair::new(server, Instant::now() + slice, least);
+                let lair = Lair::new(server, slice, least);
                 let (tap, ends) = (lair.tap.clone(), lair.ends.clone());
                 took = raid(*attack, lair);
                 last = tap.take();

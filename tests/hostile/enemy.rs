@@ -30,7 +30,10 @@ pub(crate) struct Lair {
     pub(crate) server: SocketAddr,
     pub(crate) tap: Tap,
     /// When they have to be done, unless too few have been thrown out by then.
-    until: Instant,
+    until: Arc<OnceLock<Instant>>,
+    /// The same while nobody has joined yet.
+    at_latest: Instant,
+    slice: Duration,
     least: usize,
     /// With which codes the server threw enemies out.
     pub(crate) ends: Arc<Mutex<Vec<CloseCode>>>,
@@ -41,11 +44,13 @@ pub(crate) struct Lair {
 impl Lair {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
-    pub(crate) fn new(server: SocketAddr, until: Instant, least: usize) -> Self {
+    pub(crate) fn new(server: SocketAddr, slice: Duration, least: usize) -> Self {
         Self {
             server,
             tap: Tap::new(),
-            until,
+            until: Arc::default(),
+            at_latest: Instant::now() + slice,
+            slice,
             least,
             ends: Arc::default(),
             endpoint: Arc::default(),
@@ -64,7 +69,8 @@ impl Lair {
         } else {
             Duration::ZERO
         };
-        (self.until + late).saturating_duration_since(Instant::now())
+        let until = *self.until.get().unwrap_or(&self.at_latest);
+        (until + late).saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn endpoint(&self, hearing: Hearing) -> Endpoint {
@@ -115,7 +121,12 @@ impl Lair {
         let welcome = enemy.greet(&hello("enemy", &[])).await.ok()?;
         // The length, then the tag of a welcome.
         let tag = welcome.iter().position(|byte| byte & 0x80 == 0)? + 1;
-        (welcome.get(tag) == Some(&1)).then_some(enemy)
+        let joined = welcome.get(tag) == Some(&1);
+        if joined {
+            // However long that took, there is time for the attack.
+            self.until.get_or_init(|| Instant::now() + self.slice);
+        }
+        joined.then_some(enemy)
     }
 }
 

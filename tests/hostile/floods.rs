@@ -294,7 +294,10 @@ async fn half_requests_take_the_places_of_their_sender_only() {
     else {
         return;
     };
-    let report = siege.run("stalled_calls").await;
+    let report = siege
+        .lasting(Duration::from_millis(800))
+        .run("stalled_calls")
+        .await;
     report.assert_contained(8);
     assert_eq!(report.ends, []);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
