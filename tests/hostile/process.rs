@@ -167,18 +167,12 @@ impl Cores {
         command.args(["-c", &self.of(party)]);
         let cores: Vec<_> = self.cores.iter().map(usize::to_string).collect();
         command.env(CORES, cores.join(" "));
-        if (party, self.favoured) == (Party::Honest, true) {
-            // It mostly waits. A server that is kept busy would starve the kernel's own threads.
-            command.args(["chrt", "-r", "1"]);
+        match (party, self.favoured) {
+            (Party::Server | Party::Honest, true) => _ = command.args(["chrt", "-r", "1"]),
+            // No nicer to them than to the kernel's own threads, which carry everybody's packets.
+            (Party::Enemies, true) | (Party::Server | Party::Honest, false) => {}
+            (Party::Enemies, false) => _ = command.args(["nice", "-n", "19"]),
         }
-        let niceness = match (party, self.favoured) {
-            (Party::Server, true) => "-20",
-            // After the honest, and before whatever else the machine does.
-            (Party::Enemies, true) => "-8",
-            (Party::Enemies, false) => "19",
-            (Party::Server | Party::Honest, _) => "0",
-        };
-        command.args(["nice", "-n", niceness]);
         command.arg(program);
         command
     }
@@ -191,9 +185,12 @@ fn cores() -> Option<&'static Cores> {
         (rounds() > 0).then(|| {
             let cores = allowed_cores();
             assert!(cores.len() > 1, "comparing times takes two cores");
-            // Run twice, it says how nice it was allowed to be.
-            let said = Command::new("nice").args(["-n", "-20", "nice"]).output();
-            let favoured = said.is_ok_and(|said| said.stdout.starts_with(b"-20"));
+            let mut chrt = Command::new("chrt");
+            let status = chrt
+                .args(["-r", "1", "true"])
+                .stderr(Stdio::null())
+                .status();
+            let favoured = status.is_ok_and(|status| status.success());
             Cores { cores, favoured }
         })
     };
