@@ -48,6 +48,21 @@ pub enum Flush {
 ///
 /// Those of [`Limits::default`], named at each field. On a client only the fields that say so matter.
 ///
+/// # Memory
+///
+/// What one player can make a server hold is at most the sum of
+///
+/// - what QUIC keeps: 1 MiB of streams and 64 KiB of datagrams that came, 512 KiB that was not
+///   acknowledged;
+/// - `payload_from_client` for each of 64 unfinished events and of `calls_running + calls_queued`
+///   requests;
+/// - `held_bytes`;
+/// - `outbox_bytes`, `broadcast_bytes` and `unreliable_outbox_bytes`.
+///
+/// With the defaults that is 14 MiB, of which an honest player uses next to nothing. Not in the sum:
+/// what handlers keep, results that are not read yet, and the keys of
+/// [`latest_by`](crate::UnreliableRemoteEvent::latest_by).
+///
 /// ```
 /// let mut limits = farfire::Limits::default();
 /// limits.outbox_bytes = 1024 * 1024;

@@ -165,6 +165,50 @@ fn every_number_that_is_cited_has_its_line() {
     assert!(missing.is_empty(), "not in docs/remotes.md: {missing:#?}");
 }
 
+/// `lib` stands for the tests below `src`, any other first name for a file or folder of `tests`.
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let document = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let mut rows = 0;
+    for table in document.split("| threat |").skip(1) {
+        let lines = table.lines().skip(2);
+        for row in lines.take_while(|line| line.starts_with('|')) {
+            let code = row.split('`').skip(1).step_by(2);
+            let tests: Vec<_> = code.filter(|name| name.split("::").count() > 2).collect();
+            assert!(!tests.is_empty(), "nothing proves {row}");
+            for test in tests {
+                assert!(is_a_test(test), "{test} does not exist");
+            }
+            rows += 1;
+        }
+    }
+    assert!(rows > 40, "{rows} threats");
+    assert!(!is_a_test("lib::config::tests::check"));
+    assert!(!is_a_test("it::smoke::anything"));
+}
+
+fn is_a_test(path: &str) -> bool {
+    let (folder, path) = match path.split_once("::") {
+        Some(("lib", path)) => ("src".to_owned(), path),
+        Some((binary, path)) => (format!("tests/{binary}"), path),
+        None => return false,
+    };
+    let (module, name) = path.rsplit_once("::").unwrap_or(("", path));
+    // `a::tests` may be a file of that name, or be in the file of `a`.
+    let inline = module.strip_suffix("::tests").unwrap_or(module);
+    let files = [module, inline].map(|module| module.replace("::", "/"));
+    let files = files
+        .iter()
+        .flat_map(|file| [format!("{file}.rs"), format!("{file}/mod.rs")]);
+    files.into_iter().any(|file| {
+        let text = fs::read_to_string(root().join(&folder).join(file)).unwrap_or_default();
+        let found = text.find(&format!("fn {name}(")).map(|at| &text[..at]);
+        // Its attribute is the last thing before it that ends a block.
+        let before = found.and_then(|before| before.rsplit("}\n").next());
+        before.is_some_and(|text| text.contains("#[test]") || text.contains("#[tokio::test"))
+    })
+}
+
 #[test]
 fn citations_are_found() {
     let cited = cited_in(

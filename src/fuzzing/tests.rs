@@ -289,6 +289,28 @@ fn the_seeds_are_valid_and_current() {
     }
 }
 
+/// What fuzzers found worth keeping: one input per line, in hexadecimal.
+#[test]
+fn what_fuzzers_found_breaks_no_promise() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let write = std::env::var_os("FARFIRE_WRITE_SEEDS").is_some();
+    for (name, target, _) in targets() {
+        let found = fuzz.join("corpus").join(format!("{name}.hex"));
+        let lines = fs::read_to_string(&found).expect("each target has a corpus");
+        for (number, line) in lines.lines().enumerate() {
+            let digits = |at| u8::from_str_radix(&line[at..at + 2], 16).expect("two digits");
+            let input: Vec<u8> = (0..line.len()).step_by(2).map(digits).collect();
+            target(&input);
+            if write {
+                let work = fuzz.join("work").join(name);
+                fs::create_dir_all(&work).unwrap();
+                fs::write(work.join(number.to_string()), input).unwrap();
+            }
+        }
+        assert!(lines.lines().count() > 10, "{name}");
+    }
+}
+
 #[test]
 fn the_seeds_are_understood() {
     for seed in hellos() {

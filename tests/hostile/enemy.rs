@@ -29,8 +29,12 @@ use crate::{
 pub(crate) struct Lair {
     pub(crate) server: SocketAddr,
     pub(crate) tap: Tap,
-    /// When they have to be done.
-    pub(crate) until: Instant,
+    /// When they have to be done, unless too few have been thrown out by then.
+    until: Arc<OnceLock<Instant>>,
+    /// The same while nobody has joined yet.
+    at_latest: Instant,
+    slice: Duration,
+    least: usize,
     /// With which codes the server threw enemies out.
     pub(crate) ends: Arc<Mutex<Vec<CloseCode>>>,
     /// One for all of them, or their buffers would be most of what is measured.
@@ -40,23 +44,33 @@ pub(crate) struct Lair {
 impl Lair {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
-    pub(crate) fn new(server: SocketAddr, until: Instant) -> Self {
+    pub(crate) fn new(server: SocketAddr, slice: Duration, least: usize) -> Self {
         Self {
             server,
             tap: Tap::new(),
-            until,
+            until: Arc::default(),
+            at_latest: Instant::now() + slice,
+            slice,
+            least,
             ends: Arc::default(),
             endpoint: Arc::default(),
         }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.rest().is_zero()
     }
 
     /// What is left of the attack.
     pub(crate) fn rest(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        let thrown_out = self.ends.lock().unwrap().len();
+        let late = if thrown_out < self.least {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        let until = *self.until.get().unwrap_or(&self.at_latest);
+        (until + late).saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn endpoint(&self, hearing: Hearing) -> Endpoint {
@@ -107,7 +121,12 @@ impl Lair {
         let welcome = enemy.greet(&hello("enemy", &[])).await.ok()?;
         // The length, then the tag of a welcome.
         let tag = welcome.iter().position(|byte| byte & 0x80 == 0)? + 1;
-        (welcome.get(tag) == Some(&1)).then_some(enemy)
+        let joined = welcome.get(tag) == Some(&1);
+        if joined {
+            // However long that took, there is time for the attack.
+            self.until.get_or_init(|| Instant::now() + self.slice);
+        }
+        joined.then_some(enemy)
     }
 }
 
@@ -153,9 +172,9 @@ impl Enemy {
     }
 
     /// Waits until the server throws it out, and notes with which code; `None` if it does not within
-    /// two seconds.
+    /// ten seconds.
     pub(crate) async fn thrown_out(&self) -> Option<CloseCode> {
-        let closed = tokio::time::timeout(Duration::from_secs(2), self.connection.closed());
+        let closed = tokio::time::timeout(Duration::from_secs(10), self.connection.closed());
         let code = match closed.await.ok()? {
             ConnectionError::ApplicationClosed(close) => {
                 CloseCode::from(u32::try_from(close.error_code.into_inner()).ok()?)
@@ -235,3 +254,6 @@ impl ServerCertVerifier for Anyone {
         algorithms.supported_schemes()
     }
 }
+
+/// Longer than any server takes to throw somebody out, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(20);

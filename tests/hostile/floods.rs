@@ -1,15 +1,28 @@
 //! Attacks by amount: more than the budgets allow, as fast as the line takes it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farfire::{CloseCode, DropCause, Offence};
 use quinn::VarInt;
 
 use crate::{
     bytes::{frame, lane, ping, request, unreliable},
+    camp::{Attack, Raid},
     enemy::Lair,
-    siege::{BLOB_ID, ECHO_ID, HIT_ID, POSE_ID, Raid, SLOW_ID, Siege},
+    siege::{BLOB_ID, ECHO_ID, HIT_ID, POSE_ID, SLOW_ID, Siege},
 };
+
+/// By name, for the process that does them.
+pub(crate) const ATTACKS: &[(&str, Attack)] = &[
+    ("event_flood", event_flood),
+    ("datagram_flood", datagram_flood),
+    ("call_flood", call_flood),
+    ("stalled_calls", stalled_calls),
+    ("ping_flood", ping_flood),
+    ("deaf", deaf),
+    ("endless_events", endless_events),
+    ("lane_flood", lane_flood),
+];
 
 /// Fills lanes with tiny events until it is thrown out, and comes back.
 fn event_flood(lair: Lair) -> Raid {
@@ -137,8 +150,10 @@ fn deaf(lair: Lair) -> Raid {
             let Some(enemy) = joined.await else {
                 continue;
             };
-            if let Ok(Some(_)) = tokio::time::timeout(lair.rest(), enemy.thrown_out()).await {
-                continue;
+            let began = Instant::now();
+            // However slow the machine, it comes to that.
+            while enemy.thrown_out().await.is_none() {
+                assert!(began.elapsed() < Duration::from_secs(20), "it got away");
             }
         }
     })
@@ -183,9 +198,11 @@ fn lane_flood(lair: Lair) -> Raid {
 
 #[tokio::test]
 async fn events_at_line_rate_are_dropped_then_the_sender_is() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = 2000).await;
-    let report = siege.run(event_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
+        return;
+    };
+    let report = siege.until_thrown_out(1).run("event_flood").await;
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Hit", DropCause::RateLimit) > 2000);
     assert_eq!(
@@ -200,9 +217,11 @@ async fn events_at_line_rate_are_dropped_then_the_sender_is() {
 
 #[tokio::test]
 async fn an_endless_flood_of_events_delays_nobody() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await;
-    let report = siege.run(event_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await else {
+        return;
+    };
+    let report = siege.run("event_flood").await;
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     for fate in &report.fates {
         let stats = fate.remote("Hit").unwrap();
@@ -216,30 +235,37 @@ async fn an_endless_flood_of_events_delays_nobody() {
 
 #[tokio::test]
 async fn datagrams_at_line_rate_are_dropped_then_the_sender_is() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = 2000).await;
-    let report = siege.run(datagram_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
+        return;
+    };
+    let report = siege.until_thrown_out(1).run("datagram_flood").await;
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.dropped("Pose", DropCause::RateLimit) > 2000);
 }
 
 #[tokio::test]
 async fn an_endless_flood_of_datagrams_delays_nobody() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await;
-    let report = siege.run(datagram_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await else {
+        return;
+    };
+    let report = siege.run("datagram_flood").await;
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
 }
 
 #[tokio::test]
 async fn calls_that_are_taken_back_run_within_their_permits() {
-    let siege = Siege::new(|limits, _| {
+    let Some(siege) = Siege::new(|limits, _| {
         limits.offences_per_minute = 200;
         limits.connections_per_address = 2;
     })
-    .await;
-    let report = siege.run(call_flood).await;
-    report.assert_contained(24);
+    .await
+    else {
+        return;
+    };
+    let report = siege.until_thrown_out(1).run("call_flood").await;
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     // Those of a connection that has been thrown out run on, and count against the address.
@@ -249,9 +275,11 @@ async fn calls_that_are_taken_back_run_within_their_permits() {
 
 #[tokio::test]
 async fn an_endless_flood_of_calls_delays_nobody() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await;
-    let report = siege.run(call_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = u32::MAX).await else {
+        return;
+    };
+    let report = siege.run("call_flood").await;
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     assert!(report.most_running <= 16, "{}", report.most_running);
@@ -259,12 +287,18 @@ async fn an_endless_flood_of_calls_delays_nobody() {
 
 #[tokio::test]
 async fn half_requests_take_the_places_of_their_sender_only() {
-    let siege = Siege::new(|_, timeouts| {
+    let Some(siege) = Siege::new(|_, timeouts| {
         timeouts.request_read = Duration::from_millis(100);
     })
-    .await;
-    let report = siege.run(stalled_calls).await;
-    report.assert_contained(16);
+    .await
+    else {
+        return;
+    };
+    let report = siege
+        .lasting(Duration::from_millis(800))
+        .run("stalled_calls")
+        .await;
+    report.assert_contained(8);
     assert_eq!(report.ends, []);
     assert!(report.serving <= 16 + 32 + 1, "{}", report.serving);
     assert!(report.offences.contains(&(Offence::CallRate, 1)));
@@ -272,9 +306,11 @@ async fn half_requests_take_the_places_of_their_sender_only() {
 
 #[tokio::test]
 async fn pings_are_answered_within_the_budget_and_not_hoarded() {
-    let siege = Siege::new(|limits, _| limits.offences_per_minute = 2000).await;
-    let report = siege.run(ping_flood).await;
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = 2000).await else {
+        return;
+    };
+    let report = siege.until_thrown_out(1).run("ping_flood").await;
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::RATE);
     assert!(report.queued <= 256 * 1024, "{}", report.queued);
     assert_eq!(report.offences[0], (Offence::PingRate, 1));
@@ -282,16 +318,17 @@ async fn pings_are_answered_within_the_budget_and_not_hoarded() {
 
 #[tokio::test]
 async fn who_does_not_read_is_given_up_and_keeps_nobody_waiting() {
-    let siege = Siege::new(|limits, _| {
+    let Some(siege) = Siege::new(|limits, _| {
         limits.outbox_bytes = 64 * 1024;
         limits.broadcast_bytes = 192 * 1024;
     })
-    .await;
-    let siege = siege
-        .with_news(64 * 1024)
-        .lasting(Duration::from_millis(400));
-    let report = siege.run(deaf).await;
-    report.assert_contained(24);
+    .await
+    else {
+        return;
+    };
+    let siege = siege.with_news(64 * 1024).until_thrown_out(1);
+    let report = siege.run("deaf").await;
+    report.assert_contained(8);
     assert!(!report.ends.is_empty());
     let slow = |end: &CloseCode| *end == CloseCode::SLOW_CONSUMER;
     assert!(report.ends.iter().all(slow), "{:?}", report.ends);
@@ -300,10 +337,12 @@ async fn who_does_not_read_is_given_up_and_keeps_nobody_waiting() {
 
 #[tokio::test]
 async fn events_that_never_end_take_up_streams_and_no_more() {
-    let siege = Siege::new(|_, _| {}).await;
-    let report = siege.run(endless_events).await;
-    // 64 of at most 64 KiB each, twice where memory grows by doubling, and what the enemy itself has.
-    report.assert_contained(24);
+    let Some(siege) = Siege::new(|_, _| {}).await else {
+        return;
+    };
+    let report = siege.run("endless_events").await;
+    // 64 of at most 64 KiB each, twice where memory grows by doubling, and some.
+    report.assert_contained(12);
     assert_eq!(report.ends, []);
     assert!(
         report
@@ -315,9 +354,11 @@ async fn events_that_never_end_take_up_streams_and_no_more() {
 
 #[tokio::test]
 async fn there_are_no_more_lanes_than_sixteen() {
-    let siege = Siege::new(|_, _| {}).await;
-    let report = siege.run(lane_flood).await;
-    report.assert_contained(32);
+    let Some(siege) = Siege::new(|_, _| {}).await else {
+        return;
+    };
+    let report = siege.until_thrown_out(1).run("lane_flood").await;
+    report.assert_contained(8);
     report.assert_thrown_out(CloseCode::PROTOCOL_VIOLATION);
 }
 
@@ -326,18 +367,21 @@ async fn there_are_no_more_lanes_than_sixteen() {
 #[ignore = "long: run with --ignored"]
 async fn every_flood_for_ten_seconds() {
     for flood in [
-        event_flood,
-        datagram_flood,
-        call_flood,
-        stalled_calls,
-        ping_flood,
-        endless_events,
-        lane_flood,
+        "event_flood",
+        "datagram_flood",
+        "call_flood",
+        "stalled_calls",
+        "ping_flood",
+        "endless_events",
+        "lane_flood",
     ] {
         for offences in [10_000, u32::MAX] {
-            let siege = Siege::new(|limits, _| limits.offences_per_minute = offences).await;
-            let siege = siege.lasting(Duration::from_millis(2500));
-            siege.run(flood).await.assert_contained(64);
+            let Some(siege) = Siege::new(|limits, _| limits.offences_per_minute = offences).await
+            else {
+                return;
+            };
+            let siege = siege.lasting(Duration::from_secs(10));
+            siege.run(flood).await.assert_contained(16);
         }
     }
 }

@@ -1,37 +1,40 @@
-//! A siege: a server, an honest player on it, and enemies.
+//! A siege: a server in this process, an honest player in a second one, and enemies in a third.
 //!
-//! War and peace alternate in slices, so that whatever else the machine does falls on both. In peace
-//! the packets of the war before are sent again, as many and as large and at the same times, to a
-//! socket that throws them away: what is left is what the enemy does to the server.
+//! Without more, there is one war. With `FARFIRE_HOSTILE_ROUNDS` war and peace alternate as often as it
+//! says, so that whatever else the machine does falls on both: in peace the enemies send the packets of
+//! the war before again, as many and as large and at the same times, from the same core, to a socket
+//! that throws them away. What is left is what they do to the server.
 
 use std::{
-    fs,
-    future::{Future, poll_fn},
+    future::poll_fn,
     io::IoSliceMut,
-    net::{Ipv4Addr, UdpSocket},
-    pin::Pin,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use farfire::{
-    Client, CloseCode, DisconnectReason, DropCause, Limits, LinkStats, Offence, Player,
-    RemoteEvent, RemoteFunction, RemoteStats, Server, Timeouts, UnreliableRemoteEvent,
-    tls::{Identity, Trust},
+    FireError, Limits, Offence, Player, RemoteEvent, RemoteFunction, Server, Timeouts,
+    UnreliableRemoteEvent, tls::Identity,
 };
-use quinn::{
-    Runtime, TokioRuntime,
-    udp::{RecvMeta, Transmit},
-};
+use quinn::{Runtime, TokioRuntime, udp::RecvMeta};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::{
+    sync::{Mutex as AsyncMutex, MutexGuard},
+    time::MissedTickBehavior,
+};
 
-use crate::{enemy::Lair, tap::Sent};
+use crate::{
+    camp::on_runtime,
+    process::{Party, Process, rounds, runs_alone},
+    report::{Fate, Report, resident},
+};
 
 pub(crate) const HIT: RemoteEvent<u8> = RemoteEvent::new("Hit");
 pub(crate) const POSE: UnreliableRemoteEvent<u8> = UnreliableRemoteEvent::new("Pose");
@@ -61,13 +64,9 @@ pub(crate) enum Nest {
     Nest(Box<Self>),
 }
 
-pub(crate) type Raid = Pin<Box<dyn Future<Output = ()>>>;
-/// What an enemy does, until its time is over.
-pub(crate) type Attack = fn(Lair) -> Raid;
-
 pub(crate) struct Siege {
     pub(crate) server: Server,
-    honest: Client,
+    honest: AsyncMutex<Process>,
     /// What became of each enemy, and what its ledger said in the end.
     fates: Arc<Mutex<Vec<Fate>>>,
     offences: Arc<Mutex<Vec<(Offence, u64)>>>,
@@ -76,37 +75,26 @@ pub(crate) struct Siege {
     news: usize,
     /// Whether others join meanwhile.
     newcomers: bool,
+    /// How many enemies have to be thrown out before a war is over.
+    least: usize,
     /// Calls of `Slow` that run, and the most that ever did.
     running: Arc<(AtomicUsize, AtomicUsize)>,
-    _alone: MutexGuard<'static, ()>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Fate {
-    pub(crate) reason: DisconnectReason,
-    pub(crate) stats: LinkStats,
-}
-
-impl Fate {
-    pub(crate) fn remote(&self, name: &str) -> Option<&RemoteStats> {
-        self.stats.remotes.iter().find(|stats| stats.remote == name)
-    }
-
-    /// Events of the remote that were dropped for this cause.
-    pub(crate) fn refused(&self, name: &str, cause: DropCause) -> u64 {
-        let drops = self
-            .remote(name)
-            .into_iter()
-            .flat_map(|stats| &stats.refused);
-        drops.filter(|(at, _)| *at == cause).map(|(_, n)| n).sum()
-    }
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Siege {
-    pub(crate) async fn new(change: impl FnOnce(&mut Limits, &mut Timeouts)) -> Self {
-        // Sieges of one process would be each other's enemies.
+    /// A siege in this process; `None` if it has taken place in a process of its own, where no other
+    /// has left memory behind that would hide what this one takes.
+    pub(crate) async fn new(change: impl FnOnce(&mut Limits, &mut Timeouts)) -> Option<Self> {
+        // Where times are compared, sieges of one machine would be each other's enemies.
         static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
-        let alone = ALONE.lock().await;
+        let alone = match rounds() {
+            0 => None,
+            _ => Some(ALONE.lock().await),
+        };
+        if runs_alone() {
+            return None;
+        }
         let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
         change(&mut limits, &mut timeouts);
         let fates = Arc::<Mutex<Vec<Fate>>>::default();
@@ -148,23 +136,32 @@ impl Siege {
                 counter.0.fetch_sub(1, Ordering::SeqCst);
             }
         });
-        let honest = join(&server, "honest").await;
-        Self {
+        let door = format!("{} {}", server.local_addr(), server.pin());
+        let mut honest = Process::start("honest::player", Party::Honest, &door);
+        honest.said("joined").await;
+        Some(Self {
             server,
-            honest,
+            honest: AsyncMutex::new(honest),
             fates,
             offences,
-            slice: SLICE,
+            slice: if rounds() == 0 { SKIRMISH } else { SLICE },
             news: 32,
             newcomers: false,
+            least: 0,
             running,
             _alone: alone,
-        }
+        })
     }
 
-    /// Makes each slice last this long.
+    /// Makes each slice last at least this long.
     pub(crate) fn lasting(mut self, slice: Duration) -> Self {
-        self.slice = slice;
+        self.slice = self.slice.max(slice);
+        self
+    }
+
+    /// Has each war go on, if need be, until that many enemies were thrown out.
+    pub(crate) fn until_thrown_out(mut self, least: usize) -> Self {
+        self.least = least;
         self
     }
 
@@ -180,71 +177,99 @@ impl Siege {
         self
     }
 
-    /// Sets an enemy on the server again and again, and sees how the honest player fares.
-    pub(crate) async fn run(&self, attack: Attack) -> Report {
-        let mut report = Report::default();
-        self.live(Duration::from_millis(200), &mut Report::default())
-            .await;
+    /// Sets enemies on the server, and sees how the honest player fares.
+    pub(crate) async fn run(&self, attack: &str) -> Report {
+        let mut report = Report::new(attack);
+        let mut honest = self.honest.lock().await;
+        let role = format!("{attack} {} {}", self.server.local_addr(), self.least);
+        let mut camp = Process::start("camp::enemies", Party::Enemies, &role);
+        camp.said("ready").await;
+        let unnoted = &mut Report::new(attack);
+        self.slice("warm-up", &mut honest, None, unnoted).await;
         let before = resident();
-        for _ in 0..SLICES {
-            let lair = Lair::new(self.server.local_addr(), Instant::now() + self.slice);
-            let (tap, ends) = (lair.tap.clone(), lair.ends.clone());
-            let war = thread::spawn(move || raid(attack, lair));
-            let mut times = Report::default();
-            self.live(self.slice.mul_f64(0.7), &mut times).await;
-            if self.newcomers {
-                let joined = tokio::time::timeout(PATIENCE, join(&self.server, "newcomer"));
-                joined.await.expect("a newcomer gets in").leave().await;
+        for _ in 0..rounds().max(1) {
+            camp.tell(&format!("war {}", self.slice.as_millis()));
+            let word = if self.newcomers { "welcome" } else { "play" };
+            let said = Some((&mut camp, "war"));
+            let (times, war) = self.slice(word, &mut honest, said, &mut report).await;
+            report.war.push(times);
+            report.note_war(&war);
+            if rounds() > 0 {
+                let (sink, sinking) = sink();
+                camp.tell(&format!("peace {sink}"));
+                let (said, peace) = (Some((&mut camp, "peace")), &mut Report::new(attack));
+                let (times, _) = self.slice("play", &mut honest, said, peace).await;
+                report.peace.push(times);
+                drain(sink, &sinking);
             }
-            self.live(self.slice.mul_f64(0.3), &mut times).await;
-            let took = finished(war).await;
-            report.war.push(sorted(&mut times.times));
-            report.peak = report.peak.max(times.peak);
-            report.queued = report.queued.max(times.queued);
-            report.serving = report.serving.max(times.serving);
-            report.joining = report.joining.max(times.joining);
-            report.held = report.held.max(times.held);
-            report.ends.append(&mut ends.lock().unwrap());
-
-            let sent = tap.take();
-            report.calls += sent.len();
-            report.bytes += sent.iter().map(|sent| sent.bytes).sum::<usize>();
-            let peace = thread::spawn(move || replay(&sent, took));
-            self.live(self.slice, &mut times).await;
-            finished(peace).await;
-            report.peace.push(sorted(&mut times.times));
         }
         report.grown = report.peak.saturating_sub(before);
-        self.settle().await;
+        camp.end().await;
+        self.settle(&mut honest).await;
         report.most_running = self.running.1.load(Ordering::SeqCst);
         report.fates = self.fates.lock().unwrap().drain(..).collect();
         report.offences = self.offences.lock().unwrap().drain(..).collect();
-        println!("{report}");
+        println!("\n{report}");
         report
     }
 
-    /// The honest player plays, for this long.
-    async fn live(&self, time: Duration, report: &mut Report) {
-        let began = Instant::now();
-        let (mut round, mut news) = (0, None);
-        while began.elapsed() < time {
-            if news.is_none_or(|last: Instant| last.elapsed() >= NEWS_EVERY) {
-                news = Some(Instant::now());
-                self.server
-                    .fire_all_clients(&NEWS, &vec![7; self.news])
-                    .unwrap();
-                report.look(&self.server);
+    /// The honest player plays for a slice, and the enemies until they say that word; gives the round
+    /// trips, sorted, and what the enemies said.
+    async fn slice(
+        &self,
+        word: &str,
+        honest: &mut Process,
+        camp: Option<(&mut Process, &str)>,
+        report: &mut Report,
+    ) -> (Vec<Duration>, String) {
+        let time = match word {
+            "warm-up" | "farewell" => MOMENT,
+            _ => self.slice,
+        };
+        honest.tell(&format!("{word} {}", time.as_millis()));
+        let camp = async {
+            match camp {
+                Some((camp, word)) => camp.said(word).await,
+                None => String::new(),
             }
-            round += 1;
-            let asked = Instant::now();
-            assert_eq!(self.honest.invoke_server(&ECHO, &round).await, Ok(round));
-            report.times.push(asked.elapsed());
-            tokio::time::sleep(PAUSE).await;
+        };
+        let mut both = pin!(async { tokio::join!(honest.said("times"), camp) });
+        let mut news = tokio::time::interval(NEWS_EVERY);
+        news.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (times, said) = loop {
+            tokio::select! {
+                both = &mut both => break both,
+                _ = news.tick() => {
+                    self.tell_news();
+                    report.look(&self.server);
+                }
+            }
+        };
+        let micros = times.split(' ').map(|time| time.parse().unwrap());
+        let mut times: Vec<_> = micros.map(Duration::from_micros).collect();
+        times.sort_unstable();
+        (times, said)
+    }
+
+    /// As fast as the honest player reads, however slow the machine makes that.
+    fn tell_news(&self) {
+        let mut honest = self.server.players();
+        honest.retain(|player| player.name() == "honest");
+        if honest
+            .iter()
+            .all(|player| player.stats().queued_bytes <= self.news)
+        {
+            let news = vec![7; self.news];
+            match self.server.fire_all_clients(&NEWS, &news) {
+                // Nobody has handed the last ones on yet.
+                Ok(()) | Err(FireError::QueueFull { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
     /// Waits until the last enemy is gone, whom nobody may have thrown out.
-    async fn settle(&self) {
+    async fn settle(&self, honest: &mut Process) {
         for player in self.enemies() {
             player.kick("the siege is over");
             let left = tokio::time::timeout(Duration::from_secs(20), player.left());
@@ -254,9 +279,9 @@ impl Siege {
         while !self.enemies().is_empty() {
             tokio::task::yield_now().await;
         }
-        assert!(self.honest.is_connected());
-        let stats = self.honest.stats();
-        assert!(stats.remotes.iter().all(RemoteStats::is_balanced));
+        // The honest player is still there, and is answered.
+        self.slice("farewell", honest, None, &mut Report::new(""))
+            .await;
     }
 
     pub(crate) fn enemies(&self) -> Vec<Player> {
@@ -266,81 +291,12 @@ impl Siege {
     }
 }
 
-async fn join(server: &Server, name: &str) -> Client {
-    let trust = Trust::pinned([server.pin()]);
-    let client = Client::builder(server.local_addr().to_string(), trust).name(name);
-    client.connect().await.unwrap()
-}
-
-/// Waits for a thread without holding the test's runtime up.
-async fn finished<T>(thread: JoinHandle<T>) -> T {
-    let guard = Instant::now() + Duration::from_secs(30);
-    while !thread.is_finished() {
-        assert!(Instant::now() < guard, "a slice that never ends");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    thread.join().expect("an enemy's own checks")
-}
-
-/// Attacks, and says how long the attack lasted and how much of a core it took.
-fn raid(attack: Attack, lair: Lair) -> (Duration, Duration) {
-    let began = Instant::now();
-    on_runtime(async {
-        attack(lair).await;
-        // Their closes are still to leave.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    });
-    (began.elapsed(), processor_time())
-}
-
-/// Sends packets like these to a socket that throws them away, and takes as much of a core as the
-/// enemy did: it shares the machine with its victim here, which it would not elsewhere.
-fn replay(sent: &[Sent], (lasted, took): (Duration, Duration)) {
+/// A socket that throws away what it gets.
+fn sink() -> (SocketAddr, JoinHandle<()>) {
     let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let to = sink.local_addr().unwrap();
+    let address = sink.local_addr().unwrap();
     sink.set_nonblocking(true).unwrap();
-    let sinking = thread::spawn(move || on_runtime(sink_all(sink)));
-    let zeros = vec![0; sent.iter().map(|sent| sent.bytes).max().unwrap_or(0)];
-    let share = took.as_secs_f64() / lasted.as_secs_f64();
-    on_runtime(async {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let sender = TokioRuntime.wrap_udp_socket(socket).unwrap();
-        let began = Instant::now();
-        let mut sent = sent.iter().peekable();
-        while began.elapsed() < lasted {
-            let due = |sent: &&Sent| sent.at <= began.elapsed();
-            if let Some(one) = sent.next_if(due) {
-                let transmit = Transmit {
-                    destination: to,
-                    ecn: None,
-                    contents: &zeros[..one.bytes],
-                    segment_size: one.segment,
-                    src_ip: None,
-                };
-                while sender.try_send(&transmit).is_err() {
-                    tokio::task::yield_now().await;
-                }
-            } else if processor_time() < began.elapsed().mul_f64(share) {
-                // As an enemy that encrypts.
-                (0..1000).for_each(|_| std::hint::spin_loop());
-            } else {
-                tokio::time::sleep(Duration::from_micros(100)).await;
-            }
-        }
-    });
-    // One of a length that no other has is the last.
-    let last = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    while !sinking.is_finished() {
-        let _ = last.send_to(&LAST, to);
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// What this thread has had of a core.
-fn processor_time() -> Duration {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.unwrap_or(0))
+    (address, thread::spawn(move || on_runtime(sink_all(sink))))
 }
 
 async fn sink_all(sink: UdpSocket) {
@@ -360,143 +316,22 @@ async fn sink_all(sink: UdpSocket) {
     .await;
 }
 
-fn on_runtime(work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(work);
-}
-
-/// Bytes of memory that this process has, enemies included.
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-/// What a siege did to the honest player, to the server and to the enemies.
-#[derive(Default)]
-pub(crate) struct Report {
-    times: Vec<Duration>,
-    /// Round trips of the honest player, sorted, in each slice.
-    war: Vec<Vec<Duration>>,
-    peace: Vec<Vec<Duration>>,
-    peak: usize,
-    grown: usize,
-    /// The most that the server ever had waiting for one enemy.
-    pub(crate) queued: usize,
-    pub(crate) serving: usize,
-    pub(crate) joining: usize,
-    /// The most events of one remote that it kept for one enemy.
-    pub(crate) held: u64,
-    /// The most calls of one siege's enemies that ever ran at the same time.
-    pub(crate) most_running: usize,
-    /// With which codes enemies were thrown out.
-    pub(crate) ends: Vec<CloseCode>,
-    pub(crate) fates: Vec<Fate>,
-    pub(crate) offences: Vec<(Offence, u64)>,
-    calls: usize,
-    bytes: usize,
-}
-
-impl Report {
-    fn look(&mut self, server: &Server) {
-        self.peak = self.peak.max(resident());
-        self.joining = self.joining.max(server.stats().joining);
-        for player in server.players() {
-            if player.name() == "enemy" {
-                let stats = player.stats();
-                self.queued = self.queued.max(stats.queued_bytes);
-                self.serving = self.serving.max(stats.serving_calls);
-                for remote in &stats.remotes {
-                    self.held = self.held.max(remote.held);
-                }
-            }
-        }
-    }
-
-    /// The honest player noticed next to nothing, and memory stayed below `most` MiB more.
-    pub(crate) fn assert_contained(&self, most: usize) {
-        for share in [0.95, 0.99] {
-            let (war, peace) = (at_best(&self.war, share), at_best(&self.peace, share));
-            assert!(
-                war < 2 * peace + ALLOWANCE,
-                "of {share} of the round trips: {war:?}, without the attack {peace:?}"
-            );
-        }
-        assert!(
-            self.grown < most << 20,
-            "memory grew by {} KiB",
-            self.grown >> 10
-        );
-        for fate in &self.fates {
-            for stats in &fate.stats.remotes {
-                assert!(stats.is_balanced(), "{stats:?}");
-                assert_eq!((stats.queued, stats.held), (0, 0), "{stats:?}");
-            }
-            assert_eq!(fate.stats.serving_calls, 0);
-        }
-        for (offence, count) in &self.offences {
-            assert!(count.is_power_of_two(), "{offence} {count}");
-        }
-    }
-
-    /// Every enemy was thrown out, with this code.
-    pub(crate) fn assert_thrown_out(&self, code: CloseCode) {
-        assert!(!self.ends.is_empty(), "nobody was thrown out");
-        assert!(self.ends.iter().all(|end| *end == code), "{:?}", self.ends);
-        let reason = DisconnectReason::Violation { code };
-        assert!(self.fates.iter().any(|fate| fate.reason == reason));
-    }
-
-    /// How many enemies there were whose events of the remote were dropped for this cause.
-    pub(crate) fn dropped(&self, remote: &str, cause: DropCause) -> u64 {
-        self.fates
-            .iter()
-            .map(|fate| fate.refused(remote, cause))
-            .sum()
+/// Ends a sink.
+fn drain(sink: SocketAddr, sinking: &JoinHandle<()>) {
+    let last = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    while !sinking.is_finished() {
+        let _ = last.send_to(&LAST, sink);
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
-impl std::fmt::Display for Report {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (name, slices) in [("peace", &self.peace), ("war", &self.war)] {
-            let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| at_best(slices, share));
-            let count: usize = slices.iter().map(Vec::len).sum();
-            writeln!(
-                f,
-                "{name}: {count} trips, p50 {p50:?}, p95 {p95:?}, p99 {p99:?} at best"
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// The quantile in the slice where it is least: whatever else the machine does only adds to it, an
-/// attack that works does so in every slice.
-fn at_best(slices: &[Vec<Duration>], share: f64) -> Duration {
-    let at = |slice: &Vec<Duration>| slice.get((slice.len() as f64 * share) as usize).copied();
-    slices.iter().filter_map(at).min().unwrap_or(Duration::MAX)
-}
-
-fn sorted(times: &mut Vec<Duration>) -> Vec<Duration> {
-    let mut times = std::mem::take(times);
-    times.sort_unstable();
-    times
-}
-
-/// Alternations of war and peace.
-const SLICES: u32 = 5;
-/// How long each lasts, unless told otherwise: about a hundred round trips.
-const SLICE: Duration = Duration::from_millis(250);
-/// How long a newcomer may take to get in: a Retry, and a queue at the door.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a war lasts that is not held against peace.
+const SKIRMISH: Duration = Duration::from_millis(300);
+/// How long each slice lasts where it is: some hundreds of round trips.
+const SLICE: Duration = Duration::from_millis(600);
+/// How long there is peace before and after.
+const MOMENT: Duration = Duration::from_millis(50);
 /// Between two broadcasts, and looks at what enemies take up.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
-/// Between two round trips of the honest player.
-const PAUSE: Duration = Duration::from_millis(1);
-/// What a scheduler with fewer cores than threads adds to a round trip now and then.
-const ALLOWANCE: Duration = Duration::from_millis(20);
 /// Marks the end of a replay: no packet of QUIC is so short.
 const LAST: [u8; 3] = [0; 3];

@@ -7,6 +7,7 @@ mod blocking;
 mod early;
 mod echo;
 mod events;
+mod freeze;
 mod handlers;
 mod inbox;
 mod invoking;
