@@ -15,7 +15,7 @@ use quinn::{
 };
 use tokio::runtime::{Builder, Handle};
 
-use crate::{Clock, PAYLOAD};
+use crate::clock::{Clock, PAYLOAD};
 
 pub(crate) struct Bare {
     runtime: Handle,

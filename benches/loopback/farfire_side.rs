@@ -10,7 +10,7 @@ use farfire::{
     tls::{Identity, Trust},
 };
 
-use crate::Clock;
+use crate::clock::Clock;
 
 /// A pose: 41 bytes encoded, like the bare ones.
 type Body = ([f32; 10], u8);

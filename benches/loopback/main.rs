@@ -11,17 +11,20 @@
 )]
 
 mod bare;
+mod clock;
 mod farfire_side;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let (rounds, trips) = if smoke { (2, 200) } else { (10, 5_000) };
-    // `--count WORKLOAD` runs one side of one workload only, for counting instructions.
+    // `--count WORKLOAD TRIPS` runs one side of one workload only, for counting instructions.
     if let Some(at) = arguments.iter().position(|argument| argument == "--count") {
-        return count(arguments.get(at + 1).map_or("", String::as_str));
+        let trips = arguments.get(at + 2).and_then(|trips| trips.parse().ok());
+        let workload = arguments.get(at + 1).map_or("", String::as_str);
+        return count(workload, trips.unwrap_or(2_000));
     }
     let quinn = bare::Bare::start();
     let ours = farfire_side::Ours::start();
@@ -72,8 +75,7 @@ fn main() {
 }
 
 /// A fixed number of round trips of one kind, and nothing else.
-fn count(workload: &str) {
-    let trips = 2_000;
+fn count(workload: &str, trips: usize) {
     match workload {
         "quinn-stream" => drop(bare::Bare::start().stream(trips)),
         "quinn-datagram" => drop(bare::Bare::start().datagrams(trips)),
@@ -102,28 +104,3 @@ impl Percentiles {
         }
     }
 }
-
-/// Collects the time between one answer and the next.
-struct Clock {
-    last: Instant,
-    samples: Vec<Duration>,
-}
-
-impl Clock {
-    fn new(expected: usize) -> Self {
-        Self {
-            last: Instant::now(),
-            samples: Vec::with_capacity(expected),
-        }
-    }
-
-    fn tick(&mut self) -> usize {
-        let now = Instant::now();
-        self.samples.push(now - self.last);
-        self.last = now;
-        self.samples.len()
-    }
-}
-
-/// What every workload carries.
-const PAYLOAD: [u8; 41] = [7; 41];

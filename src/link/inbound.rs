@@ -51,11 +51,22 @@ pub(super) struct Inbound<C> {
 }
 
 /// What is left of the task's turn.
-#[derive(Default)]
 struct Turn {
+    /// When the clock was last looked at: at its beginning, or after a handler.
+    now: Instant,
     frames: usize,
     /// `None` if it takes as long as it takes.
     ends: Option<Instant>,
+}
+
+impl Turn {
+    fn endless(now: Instant) -> Self {
+        Self {
+            now,
+            frames: 0,
+            ends: None,
+        }
+    }
 }
 
 /// A unidirectional stream of the peer.
@@ -117,12 +128,13 @@ impl<C: 'static> Directory for Known<'_, C> {
 
 impl<C: HandlerContext> Inbound<C> {
     pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
+        let now = clock::now();
         let session = Session::new(
             wiring.side,
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            clock::now(),
+            now,
         );
         Self {
             generation: wiring.registry.generation(),
@@ -134,7 +146,7 @@ impl<C: HandlerContext> Inbound<C> {
             first: 0,
             pending: Vec::new(),
             chunks: Default::default(),
-            turn: Turn::default(),
+            turn: Turn::endless(now),
             ignores_events: false,
         }
     }
@@ -147,16 +159,18 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
     pub(super) fn start_turn(&mut self) {
+        let now = clock::now();
         self.turn = Turn {
+            now,
             frames: FRAMES_PER_TURN,
-            ends: Some(clock::now() + TURN),
+            ends: Some(now + TURN),
         };
         self.session.start_turn(FRAMES_PER_LOOK);
     }
 
     /// Begins the turn in which everything is read that has arrived.
     pub(super) fn start_last_turn(&mut self) {
-        self.turn = Turn::default();
+        self.turn = Turn::endless(clock::now());
         self.session.start_turn(usize::MAX);
     }
 
@@ -182,6 +196,7 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Ends the turn if it has taken long by `now`: handlers take what they like.
     fn look_at_clock(&mut self, now: Instant) {
+        self.turn.now = now;
         if self.turn.ends.is_some_and(|ends| now >= ends) {
             self.session.start_turn(0);
             self.turn.frames = 0;
@@ -332,15 +347,15 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// False if the turn was over first.
     fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
-        let mut now = clock::now();
         loop {
+            let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
                 None if !self.session.turn_is_over() => return Ok(true),
                 None if self.turn_is_over() => return Ok(false),
                 None => {}
                 Some(Arrival::Event(event)) => {
-                    now = self.offer(event, now)?;
+                    let now = self.offer(event, now)?;
                     self.look_at_clock(now);
                 }
                 Some(Arrival::Control(control)) => self.control(control, notices)?,
@@ -379,16 +394,16 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// The events of a datagram.
     pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
-        let mut now = clock::now();
         // One without events takes a look as well.
         self.session.spend_turn();
         let mut events = self.session.datagram(datagram);
         loop {
+            let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
                 return Ok(());
             };
-            now = self.offer(event, now)?;
+            let now = self.offer(event, now)?;
             self.look_at_clock(now);
         }
     }

@@ -87,12 +87,14 @@ impl<C: HandlerContext> Serving<C> {
         })
     }
 
-    /// Takes a call that the peer opened, or refuses it because it has too many under way.
-    pub(super) fn admit(
+    /// Takes a call that the peer opened, or refuses it because it has too many under way. The future
+    /// is of this side's half, and gives `done` at its end.
+    pub(super) fn admit<T: Send + 'static>(
         self: &Arc<Self>,
         send: quinn::SendStream,
         recv: quinn::RecvStream,
-    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        done: T,
+    ) -> Option<Pin<Box<dyn Future<Output = T> + Send>>> {
         let limits = &self.wiring.limits;
         let send = Writer::new(send, CallCode::ABANDONED);
         send.make_urgent();
@@ -109,10 +111,11 @@ impl<C: HandlerContext> Serving<C> {
             return None;
         }
         let serving = self.clone();
-        Some(async move {
+        Some(Box::pin(async move {
             let _place = place;
             serving.serve(send, recv).await;
-        })
+            done
+        }))
     }
 
     /// Counts a call that was refused as an offence, where the client is to blame.

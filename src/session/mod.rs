@@ -4,6 +4,7 @@
 //! orders; it knows nothing about sockets, tasks, handlers or clocks.
 
 pub(crate) mod budget;
+mod by_id;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use bytes::Bytes;
 pub(crate) use self::violation::Violation;
 use self::{
     budget::{Bucket, Offence, Offences},
+    by_id::ById,
     ledger::{DropCause, Ledger, RemoteLedger},
 };
 use crate::{
@@ -124,7 +126,7 @@ impl Held {
 pub(crate) struct Session {
     side: Side,
     lanes: Vec<Lane>,
-    remotes: HashMap<u32, Inbound>,
+    remotes: ById<Inbound>,
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
@@ -171,7 +173,7 @@ impl Session {
         Self {
             side,
             lanes: Vec::new(),
-            remotes: HashMap::new(),
+            remotes: ById::default(),
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
@@ -526,7 +528,7 @@ impl Session {
 }
 
 fn inbound<'a>(
-    remotes: &'a mut HashMap<u32, Inbound>,
+    remotes: &'a mut ById<Inbound>,
     ledger: &Ledger,
     id: u32,
     directory: &impl Directory,
