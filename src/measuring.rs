@@ -105,9 +105,11 @@ pub struct Receiver {
 impl Receiver {
     /// A server, whose budgets are large enough for any measurement.
     pub fn new() -> Self {
-        let mut limits = Limits::default();
-        limits.events = Rate::per_second(u32::MAX);
-        limits.unreliable_events = Rate::per_second(u32::MAX);
+        let limits = Limits {
+            events: Rate::per_second(u32::MAX),
+            unreliable_events: Rate::per_second(u32::MAX),
+            ..Limits::default()
+        };
         let held = Held::new(limits.held_bytes);
         let now = Instant::now();
         let mut session = Session::new(Side::Server, &limits, Arc::default(), held, now);
