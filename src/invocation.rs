@@ -11,8 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
-
 use crate::{
     codec::{self, EncodeError},
     config::{MAX_TIMEOUT, Timeouts},
@@ -55,7 +53,7 @@ pub struct Invocation<R> {
 pub(crate) struct Prepared {
     pub(crate) link: Arc<Link>,
     id: u32,
-    request: BytesMut,
+    request: Vec<u8>,
     ordered: bool,
     reply_limit: usize,
     announce: Box<dyn FnOnce(u32) -> Vec<Announcement> + Send>,
@@ -90,7 +88,7 @@ impl Prepared {
         Ok(Self {
             link,
             id,
-            request: BytesMut::from(bytes::Bytes::from(request)),
+            request,
             ordered: !entry.spec.policy.unordered,
             reply_limit: own(reply_limit),
             announce: Box::new(announce),

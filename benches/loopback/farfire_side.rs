@@ -46,7 +46,7 @@ impl Ours {
         let mut limits = Limits::default();
         limits.events = Rate::per_second(10_000_000);
         limits.unreliable_events = Rate::per_second(10_000_000);
-        (limits.calls_running, limits.calls_queued) = (64, 64);
+        (limits.calls_running, limits.calls_queued) = (32, 32);
         let server = Server::builder("127.0.0.1:0", identity)
             .limits(limits)
             .network(&network())

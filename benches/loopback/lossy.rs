@@ -87,6 +87,7 @@ fn oversubscribed(scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
         let mut conditions = Conditions::new(DELAY, 0.0);
         let offered = (PER_TICK * PAYLOAD.len()) as u64 * 60 * 8;
         conditions.rate = Some(offered / 2);
+        conditions.queue = ROUTER_QUEUE;
         let trial = Trial {
             seed,
             how: How::Unreliable,
@@ -285,4 +286,6 @@ const ADDRESS: &str = "10.0.0.1:4433";
 /// Each way.
 const DELAY: Duration = Duration::from_millis(20);
 const STRAGGLERS: Duration = Duration::from_secs(5);
-const PER_TICK: usize = 20;
+const PER_TICK: usize = 200;
+/// In bytes: a thirtieth of a second.
+const ROUTER_QUEUE: usize = 8 * 1024;

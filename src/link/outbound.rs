@@ -279,8 +279,8 @@ impl Lane {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(send)) => {
                     let writer = Writer::new(send, CallCode::CANCELLED);
-                    if self.is_default {
-                        writer.make_urgent();
+                    if !self.is_default {
+                        writer.give_way();
                     }
                     self.state = LaneState::Open(writer);
                 }
@@ -321,6 +321,7 @@ pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
         return;
     };
     let mut send = Writer::new(send, CallCode::CANCELLED);
+    send.give_way();
     if send.write_last(bytes).await.is_ok() {
         link.lock().outbox.wrote_unordered(id, len);
         link.credit.notify_waiters();

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     Scale, Workload, machine,
     report::{Sample, percentile},
+    throughput::wait_until,
 };
 
 mod bare;
@@ -92,7 +93,7 @@ fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
     let (resting, memory) = (machine::cpu(), machine::resident());
     let began = Instant::now();
     crowd.ask("join");
-    assert_eq!(hall.players(), players);
+    wait_until(|| hall.players() == players);
     let (took, cpu) = (began.elapsed(), machine::cpu().saturating_sub(resting));
     thread::sleep(REST);
     let memory = machine::resident() - memory;
