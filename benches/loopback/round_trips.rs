@@ -6,7 +6,7 @@ use crate::{
     Scale, Workload,
     bare::Bare,
     farfire_side::Ours,
-    machine,
+    machine::Cpu,
     report::{Sample, percentile},
 };
 
@@ -69,7 +69,7 @@ fn compare(
 }
 
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
-    let before = machine::cpu();
+    let before = Cpu::now();
     let result = run();
-    (result, machine::cpu().saturating_sub(before))
+    (result, before.used())
 }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use crate::{
-    Scale, Workload, machine,
+    Scale, Workload,
+    machine::{self, Cpu},
     report::{Sample, percentile},
     throughput::wait_until,
 };
@@ -90,19 +91,19 @@ fn compare(players: usize, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
 
 fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
     let mut crowd = Crowd::start(&hall.address(), players);
-    let (resting, memory) = (machine::cpu(), machine::resident());
+    let (resting, memory) = (Cpu::now(), machine::resident());
     let began = Instant::now();
     crowd.ask("join");
     wait_until(|| hall.players() == players);
-    let (took, cpu) = (began.elapsed(), machine::cpu().saturating_sub(resting));
+    let (took, cpu) = (began.elapsed(), resting.used());
     thread::sleep(REST);
     let memory = machine::resident() - memory;
     let quiet = crowd.calls();
-    let before = machine::cpu();
+    let before = Cpu::now();
     let ticks = scale.of(120);
     let mut callers = Vec::with_capacity(ticks);
     broadcast(hall, ticks, &mut callers);
-    let broadcasting = machine::cpu().saturating_sub(before);
+    let broadcasting = before.used();
     // Again with calls beside it, which are not to count as the broadcast's.
     let busy = thread::scope(|scope| {
         let calls = scope.spawn(|| crowd.calls());
