@@ -338,7 +338,8 @@ fn encode_result<R: Payload>(
     limit: usize,
 ) -> Result<Vec<u8>, CallFailure> {
     let value = result.map_err(CallFailure::Handler)?;
-    let mut body = vec![0; headroom];
+    let mut body = Vec::with_capacity(headroom + SMALL_RESULT);
+    body.resize(headroom, 0);
     // `Serialize` is the program's code, and so may panic.
     guarded(|| codec::encode(&value, &mut body, limit))
         .map_err(CallFailure::Panicked)?
@@ -371,6 +372,9 @@ pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
     tracing::error!(%incident, text, "handler panicked");
     incident
 }
+
+/// What most results fit in.
+const SMALL_RESULT: usize = 96;
 
 /// What the compiler refuses, each next to the same program without the mistake.
 ///

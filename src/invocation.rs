@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
-
 use crate::{
     blocking::{may_not_block, wait},
     codec::{self, EncodeError},
@@ -64,7 +62,7 @@ pub struct Invocation<R> {
 pub(crate) struct Prepared {
     pub(crate) link: Arc<Link>,
     id: u32,
-    request: BytesMut,
+    request: Vec<u8>,
     ordered: bool,
     reply_limit: usize,
     announce: Box<dyn FnOnce(u32) -> Vec<Announcement> + Send>,
@@ -99,7 +97,7 @@ impl Prepared {
         Ok(Self {
             link,
             id,
-            request: BytesMut::from(bytes::Bytes::from(request)),
+            request,
             ordered: !entry.spec.policy.unordered,
             reply_limit: own(reply_limit),
             announce: Box::new(announce),

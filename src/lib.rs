@@ -114,6 +114,10 @@ pub mod server;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+// And the path of an event without its network, for benchmarks.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod measuring;
 
 #[doc(inline)]
 pub use crate::{

@@ -39,6 +39,7 @@ const MODULES: &[(&str, &str)] = &[
     ("client", "bytes futures_util thiserror tokio tracing"),
     // Beside them.
     ("fuzzing", "bytes serde"),
+    ("measuring", "bytes"),
 ];
 
 /// What a file names against the list, and why it may. One that is no longer needed fails the test.

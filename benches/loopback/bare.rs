@@ -2,7 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -11,56 +15,51 @@ use bytes::Bytes;
 use quinn::{
     ClientConfig, Connection, Endpoint, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
-    rustls,
+    rustls::{
+        self,
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
 };
 use tokio::runtime::{Builder, Handle};
 
-use crate::{Clock, PAYLOAD};
+use crate::clock::{Clock, PAYLOAD};
 
 pub(crate) struct Bare {
     runtime: Handle,
-    connection: Connection,
+    pub(crate) connection: Connection,
+    /// Bytes and datagrams that the server took without an answer.
+    pub(crate) sunk: Arc<AtomicUsize>,
 }
 
 impl Bare {
     pub(crate) fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// `busy` has both threads poll instead of sleeping.
+    pub(crate) fn start_with(busy: bool) -> Self {
         let (certificate, key) = identity();
-        let server = runtime("quinn-server");
+        let server = runtime("quinn-server", busy);
         let (send, receive) = mpsc::channel();
         let chain = certificate.clone();
+        let sunk = Arc::<AtomicUsize>::default();
+        let sink = sunk.clone();
         server.spawn(async move {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let crypto = rustls::ServerConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![chain], key)
-                .unwrap();
-            let crypto = QuicServerConfig::try_from(crypto).unwrap();
-            let config = ServerConfig::with_crypto(Arc::new(crypto));
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-            let endpoint = Endpoint::server(config, any).unwrap();
+            let endpoint = Endpoint::server(server_config(chain, key), any).unwrap();
             send.send(endpoint.local_addr().unwrap()).unwrap();
             while let Some(incoming) = endpoint.accept().await {
-                tokio::spawn(async move { echo(incoming.await.unwrap()).await });
+                let sink = sink.clone();
+                tokio::spawn(async move { echo(incoming.await.unwrap(), sink).await });
             }
         });
         let address = receive.recv().unwrap();
-        let runtime = runtime("quinn-client");
+        let runtime = runtime("quinn-client", busy);
         let (send, receive) = mpsc::channel();
         runtime.spawn(async move {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add(certificate).unwrap();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let crypto = rustls::ClientConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            let crypto = QuicClientConfig::try_from(crypto).unwrap();
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
             let mut endpoint = Endpoint::client(any).unwrap();
-            endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+            endpoint.set_default_client_config(client_config(certificate));
             let connection = endpoint
                 .connect(address, "localhost")
                 .unwrap()
@@ -72,6 +71,7 @@ impl Bare {
         Self {
             runtime,
             connection: receive.recv().unwrap(),
+            sunk,
         }
     }
 
@@ -119,7 +119,10 @@ impl Bare {
     }
 
     /// Runs on the thread that the connection lives on.
-    fn here<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+    pub(crate) fn here<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
         let (send, receive) = mpsc::channel();
         self.runtime.spawn(async move { send.send(future.await) });
         receive.recv().unwrap()
@@ -139,20 +142,32 @@ async fn calls(connection: Connection, trips: usize) -> Vec<Duration> {
     samples
 }
 
-async fn echo(connection: Connection) {
-    let datagrams = connection.clone();
+/// Answers with what came, but for what begins with zero.
+async fn echo(connection: Connection, sunk: Arc<AtomicUsize>) {
+    let (datagrams, sink) = (connection.clone(), sunk.clone());
     tokio::spawn(async move {
         while let Ok(datagram) = datagrams.read_datagram().await {
-            datagrams.send_datagram(datagram).unwrap();
+            match datagram.first() {
+                Some(0) => _ = sink.fetch_add(1, Ordering::Relaxed),
+                _ => datagrams.send_datagram(datagram).unwrap(),
+            }
         }
     });
     let streams = connection.clone();
     tokio::spawn(async move {
         while let Ok(mut receive) = streams.accept_uni().await {
             let mut send = streams.open_uni().await.unwrap();
+            let sink = sunk.clone();
             tokio::spawn(async move {
-                while let Ok(Some(chunk)) = receive.read_chunk(4096, true).await {
-                    send.write_chunk(chunk.bytes).await.unwrap();
+                let mut chunks: [Bytes; 16] = Default::default();
+                while let Ok(Some(count)) = receive.read_chunks(&mut chunks).await {
+                    for chunk in &mut chunks[..count] {
+                        let chunk = std::mem::take(chunk);
+                        match chunk.first() {
+                            Some(0) => _ = sink.fetch_add(chunk.len(), Ordering::Relaxed),
+                            _ => send.write_chunk(chunk).await.unwrap(),
+                        }
+                    }
                 }
             });
         }
@@ -167,23 +182,53 @@ async fn echo(connection: Connection) {
 }
 
 /// A single-threaded runtime on a thread of its own, as farfire's network threads are.
-fn runtime(name: &str) -> Handle {
+pub(crate) fn runtime(name: &str, busy: bool) -> Handle {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(31)
         .build()
         .unwrap();
     let handle = runtime.handle().clone();
+    if busy {
+        handle.spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
     let run = move || runtime.block_on(std::future::pending::<()>());
     thread::Builder::new().name(name.into()).spawn(run).unwrap();
     handle
 }
 
-fn identity() -> (
-    rustls::pki_types::CertificateDer<'static>,
-    rustls::pki_types::PrivateKeyDer<'static>,
-) {
+pub(crate) fn server_config(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let crypto = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(crypto).unwrap()))
+}
+
+pub(crate) fn client_config(certificate: CertificateDer<'static>) -> ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let crypto = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto).unwrap()))
+}
+
+pub(crate) fn identity() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let certified = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     (certified.cert.der().clone(), key.into())
 }

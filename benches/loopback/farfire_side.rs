@@ -1,38 +1,56 @@
 //! Farfire: a server and a client, each with its own network thread.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use farfire::{
-    Client, Limits, Rate, RemoteEvent, RemoteFunction, Server, UnreliableRemoteEvent,
+    Client, Limits, Network, Rate, RemoteEvent, RemoteFunction, Server, UnreliableRemoteEvent,
     tls::{Identity, Trust},
 };
 
-use crate::Clock;
+use crate::clock::Clock;
 
 /// A pose: 41 bytes encoded, like the bare ones.
-type Body = ([f32; 10], u8);
+pub(crate) type Body = ([f32; 10], u8);
 
 const RELIABLE: RemoteEvent<Body> = RemoteEvent::new("reliable");
 const UNRELIABLE: UnreliableRemoteEvent<Body> = UnreliableRemoteEvent::new("unreliable");
-const CALL: RemoteFunction<Body, Body> = RemoteFunction::new("call");
+pub(crate) const CALL: RemoteFunction<Body, Body> = RemoteFunction::new("call");
+
+/// Events that the server counts and does not answer.
+pub(crate) const SUNK: RemoteEvent<Body> = RemoteEvent::new("sunk");
+pub(crate) const SINKING: UnreliableRemoteEvent<Body> = UnreliableRemoteEvent::new("sinking");
 
 pub(crate) struct Ours {
     _server: Server,
-    client: Client,
+    pub(crate) client: Client,
+    /// Events that the server took without an answer.
+    pub(crate) sunk: Arc<AtomicUsize>,
 }
 
 impl Ours {
     pub(crate) fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// `busy` has both threads poll instead of sleeping.
+    pub(crate) fn start_with(busy: bool) -> Self {
+        let network = || Network::builder().busy_poll(busy).build().unwrap();
         let identity = Identity::self_signed(["localhost"]).unwrap();
         let mut limits = Limits::default();
         limits.events = Rate::per_second(10_000_000);
         limits.unreliable_events = Rate::per_second(10_000_000);
+        (limits.calls_running, limits.calls_queued) = (32, 32);
         let server = Server::builder("127.0.0.1:0", identity)
             .limits(limits)
-            .remotes(&[&RELIABLE, &UNRELIABLE, &CALL])
+            .network(&network())
+            .remotes(&[&RELIABLE, &UNRELIABLE, &CALL, &SUNK, &SINKING])
             .start()
             .unwrap();
         server.on_server_event(&RELIABLE, |player, body| {
@@ -48,13 +66,25 @@ impl Ours {
                 .unwrap();
         });
         server.on_server_invoke(&CALL, |_, body| body);
+        let sunk = Arc::<AtomicUsize>::default();
+        let sink = sunk.clone();
+        server.on_server_event(&SUNK, move |_, _| _ = sink.fetch_add(1, Ordering::Relaxed));
+        let sink = sunk.clone();
+        server.on_server_event(&SINKING, move |_, _| {
+            _ = sink.fetch_add(1, Ordering::Relaxed)
+        });
         let trust = Trust::pinned([server.pin()]);
+        let mut limits = Limits::default();
+        limits.calls_in_flight = 64;
         let client = Client::builder(server.local_addr().to_string(), trust)
+            .limits(limits)
+            .network(&network())
             .connect_blocking()
             .unwrap();
         Self {
             _server: server,
             client,
+            sunk,
         }
     }
 
@@ -143,6 +173,6 @@ fn next_call(
     });
 }
 
-fn body() -> Body {
+pub(crate) fn body() -> Body {
     ([7.0; 10], 7)
 }

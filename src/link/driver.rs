@@ -22,6 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use super::{
     Ending, Link, Wiring,
+    bell::{Alarm, Source},
     call::{CallSlot, exchange},
     inbound::{Inbound, Notice},
     outbound::{Outbound, send_unordered},
@@ -39,6 +40,7 @@ pub(crate) struct Driver<C> {
     wiring: Arc<Wiring<C>>,
     link: Arc<Link>,
     connection: quinn::Connection,
+    sources: Sources,
     inbound: Inbound<C>,
     outbound: Outbound,
     serving: Arc<Serving<C>>,
@@ -54,6 +56,44 @@ pub(crate) struct Driver<C> {
     /// Where the callers of our calls under way wait.
     slots: Vec<Arc<CallSlot>>,
     notices: Vec<Notice>,
+}
+
+/// What the task waits for, beside what it is given to send.
+struct Sources {
+    uni: Source,
+    streams: Source,
+    datagrams: Source,
+    bi: Source,
+    work: Source,
+    ping: Source,
+}
+
+impl Sources {
+    fn new(alarm: &Arc<Alarm>) -> Self {
+        let source = || Source::new(alarm);
+        Self {
+            uni: source(),
+            streams: source(),
+            datagrams: source(),
+            bi: source(),
+            work: source(),
+            ping: source(),
+        }
+    }
+
+    /// Whether one of them has rung while others were asked.
+    fn ring(&self) -> bool {
+        let Self {
+            uni,
+            streams,
+            datagrams,
+            bi,
+            work,
+            ping,
+        } = self;
+        let all = [uni, streams, datagrams, bi, work, ping];
+        all.iter().any(|source| source.rings())
+    }
 }
 
 /// How long nothing has been heard.
@@ -102,6 +142,7 @@ impl<C: HandlerContext> Driver<C> {
             outbound: Outbound::new(link.clone()),
             serving: Serving::new(wiring.clone(), context, link.clone(), inbound.offences()),
             inbound,
+            sources: Sources::new(&link.alarm),
             connection: link.connection.clone(),
             wiring,
             link,
@@ -145,57 +186,72 @@ impl<C: HandlerContext> Driver<C> {
             let mut uni = pin!(connection.accept_uni());
             let mut bi = pin!(connection.accept_bi());
             poll_fn(|cx| {
-                self.link.task.register(cx.waker());
-                self.link.run();
+                self.link.alarm.register(cx.waker());
+                self.link.alarm.run();
                 self.inbound.start_turn();
-                loop {
-                    while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
-                        self.inbound.accept(stream);
-                        uni.set(connection.accept_uni());
-                    }
-                    let mut more = match self.read(cx) {
+                for _ in 0..MOST_ROUNDS {
+                    self.sources.uni.answer(|cx| {
+                        while let Poll::Ready(Ok(stream)) = uni.as_mut().poll(cx) {
+                            self.inbound.accept(stream);
+                            self.sources.streams.ask_again();
+                            uni.set(connection.accept_uni());
+                        }
+                    });
+                    let mut more = match self.read() {
                         Ok(more) => more,
                         Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
                     self.inbound.leave_turn_for_datagrams();
-                    let lost = loop {
-                        if self.inbound.turn_is_over() {
-                            more = true;
-                            break None;
-                        }
-                        match datagram.as_mut().poll(cx) {
-                            Poll::Ready(Ok(bytes)) => {
-                                datagram.set(connection.read_datagram());
-                                if let Err(violation) = self.inbound.datagram(bytes) {
-                                    return Poll::Ready(self.punish(&violation));
-                                }
+                    let lost = self.sources.datagrams.answer(|cx| {
+                        loop {
+                            if self.inbound.turn_is_over() {
+                                more = true;
+                                self.sources.datagrams.ask_again();
+                                return Ok(None);
                             }
-                            Poll::Ready(Err(error)) => break Some(error),
-                            Poll::Pending => break None,
+                            match datagram.as_mut().poll(cx) {
+                                Poll::Ready(Ok(bytes)) => {
+                                    datagram.set(connection.read_datagram());
+                                    self.inbound.datagram(bytes)?;
+                                }
+                                Poll::Ready(Err(error)) => return Ok(Some(error)),
+                                Poll::Pending => return Ok(None),
+                            }
                         }
+                    });
+                    let lost = match lost.transpose() {
+                        Ok(lost) => lost.flatten(),
+                        Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
                     self.inbound.report();
                     if let Some(error) = lost {
                         // What had arrived is read before the end surfaces; it is finite.
                         self.inbound.start_last_turn();
-                        if let Err(violation) = self.read(cx) {
+                        self.sources.streams.ask_again();
+                        if let Err(violation) = self.read() {
                             return Poll::Ready(self.punish(&violation));
                         }
                         return Poll::Ready(self.lost(error));
                     }
-                    while let Poll::Ready(Ok((send, recv))) = bi.as_mut().poll(cx) {
-                        bi.set(connection.accept_bi());
-                        if let Some(call) = self.serving.admit(send, recv) {
-                            self.work.push(Box::pin(async move {
-                                call.await;
-                                Done::Served
-                            }));
+                    self.sources.bi.answer(|cx| {
+                        while let Poll::Ready(Ok((send, recv))) = bi.as_mut().poll(cx) {
+                            bi.set(connection.accept_bi());
+                            if let Some(call) = self.serving.admit(send, recv, Done::Served) {
+                                self.work.push(call);
+                                self.sources.work.ask_again();
+                            }
                         }
-                    }
+                    });
                     // Whatever handlers fired up to here goes out below; what comes later shows at the end.
-                    self.link.run();
-                    self.work(cx);
-                    while self.ping.poll_tick(cx).is_ready() {
+                    self.link.alarm.run();
+                    self.work();
+                    let mut ticks = 0;
+                    self.sources.ping.answer(|cx| {
+                        while self.ping.poll_tick(cx).is_ready() {
+                            ticks += 1;
+                        }
+                    });
+                    for _ in 0..ticks {
                         if self.is_silent() {
                             return Poll::Ready(self.give_up_on_quic());
                         }
@@ -205,15 +261,16 @@ impl<C: HandlerContext> Driver<C> {
                         return Poll::Ready(reason);
                     }
                     if more {
-                        // Others on this thread get their turn first, and so do packets that have
-                        // arrived: a task that wakes itself has them wait for a number of its turns.
-                        let _ = pin!(tokio::task::yield_now()).poll(cx);
-                        return Poll::Pending;
+                        break;
                     }
-                    if self.link.idle() {
+                    if !self.sources.ring() && self.link.alarm.idle() {
                         return Poll::Pending;
                     }
                 }
+                // Others on this thread get their turn first, and so do packets that have
+                // arrived: a task that wakes itself has them wait for a number of its turns.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                Poll::Pending
             })
             .await
         };
@@ -224,9 +281,14 @@ impl<C: HandlerContext> Driver<C> {
         guard.end(reason)
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Violation> {
+    /// Reads the streams that have something, within the turn. True if more may be there.
+    fn read(&mut self) -> Result<bool, Violation> {
         self.inbound.look_again()?;
-        let more = self.inbound.poll_streams(cx, &mut self.notices)?;
+        let read = |cx: &mut Context<'_>| self.inbound.poll_streams(cx, &mut self.notices);
+        let more = self.sources.streams.answer(read).transpose()? == Some(true);
+        if more {
+            self.sources.streams.ask_again();
+        }
         for notice in std::mem::take(&mut self.notices) {
             self.notice(notice)?;
         }
@@ -281,7 +343,10 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     /// Starts calls and unordered events whose turn it is, and polls those under way.
-    fn work(&mut self, cx: &mut Context<'_>) {
+    fn work(&mut self) {
+        // A set of futures wakes whoever polls it when it has polled them all, to be fair to others:
+        // asked once more, it has nothing to say.
+        let mut asked_again = false;
         loop {
             {
                 let mut state = self.link.lock();
@@ -293,6 +358,7 @@ impl<C: HandlerContext> Driver<C> {
                     self.slots.retain(|slot| slot.is_waiting());
                     self.slots.push(call.slot.clone());
                     let link = self.link.clone();
+                    self.sources.work.ask_again();
                     self.work.push(Box::pin(async move {
                         exchange(link, call).await;
                         Done::Call
@@ -304,17 +370,27 @@ impl<C: HandlerContext> Driver<C> {
                     };
                     self.events += 1;
                     let link = self.link.clone();
+                    self.sources.work.ask_again();
                     self.work.push(Box::pin(async move {
                         send_unordered(link, id, bytes).await;
                         Done::Event
                     }));
                 }
             }
-            match Pin::new(&mut self.work).poll_next(cx) {
-                Poll::Ready(Some(Done::Call)) => self.calls -= 1,
-                Poll::Ready(Some(Done::Event)) => self.events -= 1,
-                Poll::Ready(Some(Done::Served)) => {}
-                Poll::Ready(None) | Poll::Pending => return,
+            let poll = |cx: &mut Context<'_>| Pin::new(&mut self.work).poll_next(cx);
+            match self.sources.work.answer(poll) {
+                Some(Poll::Ready(Some(done))) => {
+                    match done {
+                        Done::Call => self.calls -= 1,
+                        Done::Event => self.events -= 1,
+                        Done::Served => {}
+                    }
+                    self.sources.work.ask_again();
+                }
+                Some(Poll::Pending) if self.sources.work.rings() && !asked_again => {
+                    asked_again = true;
+                }
+                Some(Poll::Ready(None) | Poll::Pending) | None => return,
             }
         }
     }
@@ -447,6 +523,8 @@ impl Drop for EndGuard {
     }
 }
 
+/// Rounds of a turn before others get theirs, if its sources keep ringing.
+const MOST_ROUNDS: usize = 16;
 /// Streams that unordered events may take of the peer's credit at the same time.
 const UNORDERED_AT_ONCE: usize = 48;
 /// The first measurement of the data ping, soon enough to show up while somebody looks.

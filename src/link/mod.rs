@@ -3,6 +3,7 @@
 //! [`Link`] is what handles and other threads hold; [`driver::Driver`] is the one task that moves a
 //! connection and owns every stream of it. Nothing above this module names quinn or awaits a stream.
 
+mod bell;
 pub(crate) mod call;
 pub(crate) mod driver;
 mod handlers;
@@ -21,12 +22,11 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use futures_util::task::AtomicWaker;
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore},
@@ -36,6 +36,7 @@ pub(crate) use self::serve::run_event_handler;
 pub use self::stats::LinkStats;
 pub(crate) use self::stats::Load;
 use self::{
+    bell::Alarm,
     call::{CallSlot, OutgoingCall},
     handlers::Waiting,
     hub::{Broadcast, Hub},
@@ -78,9 +79,7 @@ pub(crate) struct Link {
     hub: Option<Arc<Hub>>,
     flush: Flush,
     state: Mutex<State>,
-    /// Whether the task sleeps, is about to run, runs, or runs and has been given more to do.
-    activity: AtomicU8,
-    task: AtomicWaker,
+    alarm: Arc<Alarm>,
     /// Whether the hub knows that there is something to send at the next flush.
     parked: AtomicBool,
     /// Notified when bytes have left the outbox.
@@ -162,8 +161,7 @@ impl Link {
                 ending: None,
                 left: None,
             }),
-            activity: AtomicU8::new(IDLE),
-            task: AtomicWaker::new(),
+            alarm: Arc::default(),
             parked: AtomicBool::new(false),
             credit: Notify::new(),
             passed: Passed::default(),
@@ -411,46 +409,20 @@ impl Link {
 
     /// Has the task run soon, from whatever thread.
     pub(crate) fn wake(self: &Arc<Self>) {
-        if !self.schedule() {
+        if !self.alarm.schedule() {
             return;
         }
         match &self.hub {
             // Many links touched in one go cost one wake-up of the thread.
             Some(hub) if network::current_thread() != self.thread => hub.touch(self.clone()),
-            _ => self.task.wake(),
+            _ => self.alarm.wake_task(),
         }
     }
 
     /// Has the task run soon; for the thread that it runs on.
     fn wake_here(&self) {
-        self.schedule();
-        self.task.wake();
-    }
-
-    /// Marks that there is something to do; true if the task has to be woken for it.
-    fn schedule(&self) -> bool {
-        let next = |now| match now {
-            IDLE => Some(SCHEDULED),
-            RUNNING => Some(RUNNING_AGAIN),
-            _ => None,
-        };
-        let before = self
-            .activity
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        before == Ok(IDLE)
-    }
-
-    /// The task runs: what is added from now on is seen by [`idle`](Self::idle).
-    fn run(&self) {
-        self.activity.store(RUNNING, Ordering::Release);
-    }
-
-    /// The task has nothing more to do; false if something came in meanwhile.
-    fn idle(&self) -> bool {
-        let idle =
-            self.activity
-                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire);
-        idle.is_ok()
+        self.alarm.schedule();
+        self.alarm.wake_task();
     }
 
     /// Asks the connection to end; the first to ask decides how.
@@ -584,8 +556,3 @@ pub(crate) enum SubmitError {
     Full,
     Closed(DisconnectReason),
 }
-
-const IDLE: u8 = 0;
-const SCHEDULED: u8 = 1;
-const RUNNING: u8 = 2;
-const RUNNING_AGAIN: u8 = 3;

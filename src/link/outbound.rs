@@ -30,6 +30,15 @@ pub(super) struct Outbound {
     chunks: [Bytes; MOST_CHUNKS + 1],
 }
 
+/// What a look into the outbox has shown beside the pieces that were taken.
+#[derive(Default)]
+struct Taken {
+    /// There may be more pieces.
+    left: bool,
+    /// Unreliable events may leave.
+    datagrams: bool,
+}
+
 struct Lane {
     is_default: bool,
     state: LaneState,
@@ -65,10 +74,13 @@ impl Outbound {
     /// connection is gone; otherwise pending.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), WriteError> {
         loop {
-            self.take_chunks();
+            let taken = self.take_chunks();
             let moved = self.write_lanes(cx)?;
-            self.send_datagrams(cx);
-            if !moved {
+            match taken.datagrams {
+                true => self.send_datagrams(cx),
+                false => self.retry = None,
+            }
+            if !(moved && taken.left) {
                 break;
             }
         }
@@ -80,11 +92,13 @@ impl Outbound {
     }
 
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
-    fn take_chunks(&mut self) {
+    fn take_chunks(&mut self) -> Taken {
+        let mut taken = Taken::default();
         let mut state = self.link.lock();
         if !self.link.may_leave(&state) {
-            return;
+            return taken;
         }
+        taken.datagrams = state.outbox.unreliable_bytes() > 0;
         while self.lanes.len() < state.outbox.lanes() {
             self.lanes.push(Lane::new(self.lanes.is_empty()));
         }
@@ -98,7 +112,9 @@ impl Outbound {
                 }
                 lane.queue.push_back(chunk);
             }
+            taken.left |= lane.queue.len() >= MOST_CHUNKS;
         }
+        taken
     }
 
     /// True if something was written, so that there may be room for more.
@@ -137,13 +153,6 @@ impl Outbound {
     /// outbox is replaced by what is newer.
     fn send_datagrams(&mut self, cx: &mut Context<'_>) {
         let link = &self.link;
-        {
-            let state = link.lock();
-            if state.outbox.unreliable_bytes() == 0 || !link.may_leave(&state) {
-                self.retry = None;
-                return;
-            }
-        }
         if let Some(retry) = &mut self.retry {
             if retry.as_mut().poll(cx).is_pending() {
                 return;
@@ -285,8 +294,8 @@ impl Lane {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(send)) => {
                     let writer = Writer::new(send, CallCode::CANCELLED);
-                    if self.is_default {
-                        writer.make_urgent();
+                    if !self.is_default {
+                        writer.give_way();
                     }
                     self.state = LaneState::Open(writer);
                 }
@@ -345,6 +354,7 @@ pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
         return;
     };
     let mut send = Writer::new(send, CallCode::CANCELLED);
+    send.give_way();
     if send.write_last(bytes).await.is_ok() {
         link.lock().outbox.wrote_unordered(id, len);
         link.credit.notify_waiters();

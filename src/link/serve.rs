@@ -89,15 +89,16 @@ impl<C: HandlerContext> Serving<C> {
         })
     }
 
-    /// Takes a call that the peer opened, or refuses it because it has too many under way.
-    pub(super) fn admit(
+    /// Takes a call that the peer opened, or refuses it because it has too many under way. The future
+    /// is of this side's half, and gives `done` at its end.
+    pub(super) fn admit<T: Send + 'static>(
         self: &Arc<Self>,
         send: quinn::SendStream,
         recv: quinn::RecvStream,
-    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        done: T,
+    ) -> Option<Pin<Box<dyn Future<Output = T> + Send>>> {
         let limits = &self.wiring.limits;
         let send = Writer::new(send, CallCode::ABANDONED);
-        send.make_urgent();
         let recv = Reader::new(recv, CallCode::ABANDONED);
         self.link.counts.calls_in.fetch_add(1, Ordering::Relaxed);
         let under_way = self.link.serving.fetch_add(1, Ordering::AcqRel);
@@ -112,10 +113,11 @@ impl<C: HandlerContext> Serving<C> {
             return None;
         }
         let serving = self.clone();
-        Some(async move {
+        Some(Box::pin(async move {
             let _place = place;
             serving.serve(send, recv).await;
-        })
+            done
+        }))
     }
 
     /// Counts a call that was refused as an offence, where the client is to blame.
@@ -148,8 +150,11 @@ impl<C: HandlerContext> Serving<C> {
             Side::Server => self.wiring.limits.payload_from_client,
             Side::Client => self.wiring.limits.payload_from_server,
         };
-        let read = recv.read_to_end(most + MAX_REQUEST_HEADER, || ());
-        let request = match within(timeouts.request_read, read).await {
+        let request = {
+            let read = pin!(recv.read_to_end(most + MAX_REQUEST_HEADER, || ()));
+            within(timeouts.request_read, read).await
+        };
+        let request = match request {
             Ok(Ok(request)) => request,
             Ok(Err(CollectError::TooLarge)) => {
                 self.book(CallCode::REQUEST_TOO_LARGE);
@@ -197,8 +202,8 @@ impl<C: HandlerContext> Serving<C> {
         // One that gave up order waits for no events, and has none sent early.
         let barrier = header.barrier.map_or(0, |_| self.link.reply_barrier());
         let reply = verdict.into_reply(barrier);
-        let written = within(timeouts.reply_write, send.write_last(reply)).await;
-        if written.is_err() {
+        let write = pin!(send.write_last(reply));
+        if within(timeouts.reply_write, write).await.is_err() {
             tracing::debug!(player = self.link.id, "a reply was not taken in time");
         }
     }
@@ -351,8 +356,12 @@ impl<C: HandlerContext> Serving<C> {
 }
 
 /// A timeout that sets a timer only if the future is not ready at once.
-async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
+///
+/// It borrows the future: one that takes it has room for it twice.
+async fn within<F: Future>(
+    patience: Duration,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output, Elapsed> {
     match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         Poll::Ready(output) => Ok(output),
         Poll::Pending => timeout(patience, future).await,
@@ -500,11 +509,9 @@ impl Verdict {
     fn into_reply(self, barrier: u64) -> Bytes {
         let reply = match self {
             Self::Ok(body) => {
-                let mut reply = BytesMut::from(Bytes::from(body));
-                put_in_front(&mut reply, MAX_REPLY_HEADER, |len, out| {
+                return put_in_front(body, MAX_REPLY_HEADER, |len, out| {
                     put_ok_header(barrier, len, out)
                 });
-                return reply.freeze();
             }
             Self::Failed(message) => Reply::Failed { barrier, message },
             Self::System {

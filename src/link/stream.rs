@@ -48,10 +48,10 @@ impl Writer {
         self.send.write_all_chunks(&mut [bytes]).await
     }
 
-    /// Sends this stream's bytes before those of streams that are not urgent.
-    pub(super) fn make_urgent(&self) {
+    /// Sends this stream's bytes after those of streams that give no way.
+    pub(super) fn give_way(&self) {
         // It fails only if the stream is gone, which whoever writes will find.
-        let _ = self.send.set_priority(URGENT);
+        let _ = self.send.set_priority(BEHIND);
     }
 
     pub(super) fn finish(&mut self) {
@@ -82,8 +82,9 @@ impl Drop for Writer {
     }
 }
 
-/// Calls and the default lane go before whatever fills the other lanes.
-const URGENT: i32 = 1;
+/// What fills the other lanes goes behind calls and the default lane, which keep quinn's priority, 0: a
+/// call is not to cost two settings of it.
+const BEHIND: i32 = -1;
 
 /// A receive stream that is stopped with a code when it is dropped before its end.
 pub(super) struct Reader {

@@ -4,6 +4,7 @@
 //! orders; it knows nothing about sockets, tasks, handlers or clocks.
 
 pub(crate) mod budget;
+mod by_id;
 mod held;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 
 use self::{
     budget::{Bucket, Offence, Offences},
+    by_id::ById,
     ledger::{DropCause, Ledger, RemoteLedger},
 };
 pub(crate) use self::{
@@ -93,7 +95,7 @@ pub(crate) struct Event {
 pub(crate) struct Session {
     side: Side,
     lanes: Vec<Lane>,
-    remotes: HashMap<u32, Inbound>,
+    remotes: ById<Inbound>,
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
@@ -141,7 +143,7 @@ impl Session {
         Self {
             side,
             lanes: Vec::new(),
-            remotes: HashMap::new(),
+            remotes: ById::default(),
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
@@ -467,7 +469,7 @@ fn name_of(id: u32, meta: Option<&Meta>, directory: &impl Directory) -> Cow<'sta
 }
 
 fn inbound<'a>(
-    remotes: &'a mut HashMap<u32, Inbound>,
+    remotes: &'a mut ById<Inbound>,
     ledger: &Ledger,
     id: u32,
     directory: &impl Directory,

@@ -10,7 +10,7 @@ mod tests;
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::future::{Either, select};
 
 pub use self::error::{BusyScope, Delivery, InvokeError, Stage, What};
@@ -35,7 +35,7 @@ use crate::{
 pub(crate) struct OutgoingCall {
     pub(crate) id: u32,
     /// Room for the header, then the encoded arguments.
-    pub(crate) request: BytesMut,
+    pub(crate) request: Vec<u8>,
     pub(crate) ordered: bool,
     pub(crate) barrier: u64,
     /// Within how many other calls it is made.
@@ -98,7 +98,7 @@ impl Drop for Conversation {
     }
 }
 
-async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeError> {
+async fn talk(link: &Arc<Link>, call: OutgoingCall) -> Result<Bytes, InvokeError> {
     let slot = call.slot.clone();
     let lost = |stage| {
         let reason = link.parting();
@@ -123,7 +123,6 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
         recv: Reader::new(recv, CallCode::CANCELLED),
         slot: slot.clone(),
     };
-    talk.send.make_urgent();
 
     slot.enter(Stage::Send);
     let remaining = call.deadline.saturating_duration_since(clock::now());
@@ -133,10 +132,10 @@ async fn talk(link: &Arc<Link>, mut call: OutgoingCall) -> Result<Bytes, InvokeE
         barrier: call.ordered.then_some(call.barrier),
         depth: call.depth,
     };
-    put_in_front(&mut call.request, MAX_REQUEST_HEADER, |body_len, out| {
+    let request = put_in_front(call.request, MAX_REQUEST_HEADER, |body_len, out| {
         header.encode(body_len, out)
     });
-    let written = talk.send.write(call.request.freeze()).await;
+    let written = talk.send.write(request).await;
     if written.is_err() && link.connection.close_reason().is_some() {
         return Err(lost(Stage::Send));
     }
@@ -212,18 +211,21 @@ pub(super) fn check_barrier(link: &Arc<Link>, barrier: u64) -> Result<(), Invoke
 
 /// Writes a header right before the body that follows `room` bytes of head room.
 pub(super) fn put_in_front(
-    message: &mut BytesMut,
+    mut message: Vec<u8>,
     room: usize,
     encode: impl FnOnce(usize, &mut &mut [u8]),
-) {
+) -> Bytes {
     let body_len = message.len() - room;
     let mut header = [0; HEADER_ROOM];
     let mut rest = &mut header[..];
     encode(body_len, &mut rest);
     let unused = rest.len();
     let len = HEADER_ROOM - unused;
-    message.advance(room - len);
-    message[..len].copy_from_slice(&header[..len]);
+    let start = room - len;
+    message[start..room].copy_from_slice(&header[..len]);
+    let mut message = Bytes::from(message);
+    message.advance(start);
+    message
 }
 
 /// Room for the longer of the two headers.

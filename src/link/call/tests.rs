@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::*;
 
@@ -164,14 +164,13 @@ fn caller_and_task_agree_on_whether_there_is_a_result() {
 }
 
 /// A header in front of `body`, written by `encode` into `room` bytes of head room.
-fn framed(room: usize, header: &'static [u8], body: &[u8]) -> BytesMut {
-    let mut message = BytesMut::zeroed(room);
+fn framed(room: usize, header: &'static [u8], body: &[u8]) -> Bytes {
+    let mut message = vec![0; room];
     message.extend_from_slice(body);
-    put_in_front(&mut message, room, |len, out| {
+    put_in_front(message, room, |len, out| {
         assert_eq!(len, body.len());
         out.put_slice(header);
-    });
-    message
+    })
 }
 
 #[test]
@@ -191,13 +190,12 @@ fn there_is_room_for_the_longest_headers() {
         barrier: Some(u64::MAX >> 2),
         depth: 8,
     };
-    let mut request = BytesMut::zeroed(MAX_REQUEST_HEADER);
+    let mut request = vec![0; MAX_REQUEST_HEADER];
     request.extend_from_slice(&[7; 70_000]);
-    put_in_front(&mut request, MAX_REQUEST_HEADER, |len, out| {
+    let request = put_in_front(request, MAX_REQUEST_HEADER, |len, out| {
         header.encode(len, out)
     });
-    let (decoded, body) =
-        crate::wire::invoke::decode_request(request.freeze()).expect("a whole request");
+    let (decoded, body) = crate::wire::invoke::decode_request(request).expect("a whole request");
     assert_eq!(decoded, header);
     assert_eq!(body, vec![7; 70_000]);
 }

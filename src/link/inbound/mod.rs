@@ -1,15 +1,16 @@
 //! The receiving half of a connection's task: from streams and datagrams to handlers.
 
+mod streams;
+
 use std::{
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use quinn::{ReadError, RecvStream};
+use quinn::RecvStream;
 
+use self::streams::{Content, Stream};
 use super::{
     Link, Wiring,
     serve::{run_event_handler, watch},
@@ -24,11 +25,7 @@ use crate::{
         Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
         ledger::DropCause,
     },
-    wire::{
-        control::Control,
-        prelude::{PreludeReader, StreamPrelude},
-        read::ENDS_EARLY,
-    },
+    wire::{control::Control, prelude::PreludeReader},
 };
 
 /// The peer's lanes, and what their bytes mean.
@@ -55,31 +52,22 @@ pub(super) struct Inbound<C> {
 }
 
 /// What is left of the task's turn.
-#[derive(Default)]
 struct Turn {
+    /// When the clock was last looked at: at its beginning, or after a handler.
+    now: Instant,
     frames: usize,
     /// `None` if it takes as long as it takes.
     ends: Option<Instant>,
 }
 
-/// A unidirectional stream of the peer.
-struct Stream {
-    recv: RecvStream,
-    content: Content,
-}
-
-enum Content {
-    Prelude(PreludeReader),
-    Lane {
-        key: LaneKey,
-        is_default: bool,
-    },
-    /// One unordered event; its payload so far.
-    Event {
-        remote: u32,
-        payload: Vec<u8>,
-    },
-    Done,
+impl Turn {
+    fn endless(now: Instant) -> Self {
+        Self {
+            now,
+            frames: 0,
+            ends: None,
+        }
+    }
 }
 
 /// What the task has to do because of what arrived.
@@ -134,12 +122,13 @@ impl<C: 'static> Directory for Known<'_, C> {
 
 impl<C: HandlerContext> Inbound<C> {
     pub(super) fn new(wiring: Arc<Wiring<C>>, context: C, link: Arc<Link>) -> Self {
+        let now = clock::now();
         let session = Session::new(
             wiring.side,
             &wiring.limits,
             link.ledger.clone(),
             context.held().clone(),
-            clock::now(),
+            now,
         );
         Self {
             generation: wiring.registry.generation(),
@@ -153,7 +142,7 @@ impl<C: HandlerContext> Inbound<C> {
             offered: 0,
             pending: Vec::new(),
             chunks: Default::default(),
-            turn: Turn::default(),
+            turn: Turn::endless(now),
             ignores_events: false,
         }
     }
@@ -166,16 +155,18 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
     pub(super) fn start_turn(&mut self) {
+        let now = clock::now();
         self.turn = Turn {
+            now,
             frames: FRAMES_PER_TURN,
-            ends: Some(clock::now() + TURN),
+            ends: Some(now + TURN),
         };
         self.session.start_turn(FRAMES_PER_LOOK);
     }
 
     /// Begins the turn in which everything is read that has arrived.
     pub(super) fn start_last_turn(&mut self) {
-        self.turn = Turn::default();
+        self.turn = Turn::endless(clock::now());
         self.session.start_turn(usize::MAX);
     }
 
@@ -201,6 +192,7 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Ends the turn if it has taken long by `now`: handlers take what they like.
     fn look_at_clock(&mut self, now: Instant) {
+        self.turn.now = now;
         if self.turn.ends.is_some_and(|ends| now >= ends) {
             self.session.start_turn(0);
             self.turn.frames = 0;
@@ -211,157 +203,17 @@ impl<C: HandlerContext> Inbound<C> {
         self.session.offences().clone()
     }
 
-    /// Reads what there is of every stream, within the turn. True if more may be there.
-    pub(super) fn poll_streams(
-        &mut self,
-        cx: &mut Context<'_>,
-        notices: &mut Vec<Notice>,
-    ) -> Result<bool, Violation> {
-        let mut ended_at = None;
-        let count = self.streams.len();
-        for step in 0..count {
-            let at = (self.first + step) % count;
-            if self.poll_stream(at, cx, notices)? {
-                ended_at = ended_at.or(Some(at));
-            }
-        }
-        // The stream that took the turn up is the last of the next one.
-        self.first = ended_at.map_or(0, |at| at + 1);
-        self.streams
-            .retain(|stream| !matches!(stream.content, Content::Done));
-        self.link.passed.set(self.session.passed());
-        Ok(ended_at.is_some())
-    }
-
-    fn poll_stream(
-        &mut self,
-        at: usize,
-        cx: &mut Context<'_>,
-        notices: &mut Vec<Notice>,
-    ) -> Result<bool, Violation> {
-        loop {
-            if let Content::Lane { key, .. } = self.streams[at].content
-                && !self.drain_lane(key, notices)?
-            {
-                return Ok(true);
-            }
-            if self.turn_is_over() {
-                return Ok(true);
-            }
-            let read = {
-                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
-                match read.poll(cx) {
-                    Poll::Pending => return Ok(false),
-                    Poll::Ready(read) => read,
-                }
-            };
-            match read {
-                Ok(Some(count)) => {
-                    for chunk in 0..count {
-                        let chunk = std::mem::take(&mut self.chunks[chunk]);
-                        // A large event takes as many looks as it has packets.
-                        self.session.spend_turn();
-                        self.stream_bytes(at, chunk)?;
-                    }
-                }
-                Ok(None) => {
-                    self.session.spend_turn();
-                    self.stream_finished(at, notices)?;
-                    return Ok(false);
-                }
-                Err(ReadError::Reset(_)) => {
-                    self.session.spend_turn();
-                    let content = std::mem::replace(&mut self.streams[at].content, Content::Done);
-                    if matches!(content, Content::Lane { .. }) {
-                        return Err(Violation::LaneReset);
-                    }
-                    // An event whose sender gave up is no event, and costs as much.
-                    self.session.taken_back(clock::now())?;
-                    return Ok(false);
-                }
-                // The connection is gone; its task hears of that elsewhere.
-                Err(_) => {
-                    self.streams[at].content = Content::Done;
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    fn stream_bytes(&mut self, at: usize, bytes: Bytes) -> Result<(), Violation> {
-        match &mut self.streams[at].content {
-            Content::Prelude(reader) => {
-                let Some((prelude, rest)) = reader.push(bytes)? else {
-                    return Ok(());
-                };
-                self.streams[at].content = match prelude {
-                    StreamPrelude::Lane(name) => {
-                        let key = self.session.open_lane(&name)?;
-                        Content::Lane {
-                            key,
-                            is_default: name.is_empty(),
-                        }
-                    }
-                    StreamPrelude::Event { remote } => Content::Event {
-                        remote,
-                        payload: Vec::new(),
-                    },
-                };
-                match rest.is_empty() {
-                    true => Ok(()),
-                    false => self.stream_bytes(at, rest),
-                }
-            }
-            Content::Lane { key, .. } => {
-                self.session.lane_bytes(*key, bytes);
-                Ok(())
-            }
-            Content::Event { payload, .. } => {
-                if payload.len() + bytes.len() > self.session.max_payload() {
-                    return Err(Violation::TooLarge);
-                }
-                payload.extend_from_slice(&bytes);
-                Ok(())
-            }
-            Content::Done => Ok(()),
-        }
-    }
-
-    fn stream_finished(&mut self, at: usize, notices: &mut Vec<Notice>) -> Result<(), Violation> {
-        match std::mem::replace(&mut self.streams[at].content, Content::Done) {
-            Content::Prelude(_) => Err(Violation::Malformed(ENDS_EARLY)),
-            Content::Lane { key, is_default } => {
-                self.session.lane_finished(key)?;
-                if is_default {
-                    notices.push(Notice::DefaultLaneEnded);
-                }
-                Ok(())
-            }
-            Content::Event { remote, payload } => {
-                let known = Self::known(&self.wiring, &self.link);
-                let event = self
-                    .session
-                    .unordered(remote, payload.into(), &known, clock::now())?;
-                match event {
-                    Some(event) => self.offer(event, clock::now()).map(drop),
-                    None => Ok(()),
-                }
-            }
-            Content::Done => Ok(()),
-        }
-    }
-
     /// False if the turn was over first.
     fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
-        let mut now = clock::now();
         loop {
+            let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             match self.session.next_on_lane(key, &known, now)? {
                 None if !self.session.turn_is_over() => return Ok(true),
                 None if self.turn_is_over() => return Ok(false),
                 None => {}
                 Some(Arrival::Event(event)) => {
-                    now = self.offer(event, now)?;
+                    let now = self.offer(event, now)?;
                     self.look_at_clock(now);
                 }
                 Some(Arrival::Control(control)) => self.control(control, notices)?,
@@ -409,16 +261,16 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// The events of a datagram.
     pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
-        let mut now = clock::now();
         // One without events takes a look as well.
         self.session.spend_turn();
         let mut events = self.session.datagram(datagram);
         loop {
+            let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
                 return Ok(());
             };
-            now = self.offer(event, now)?;
+            let now = self.offer(event, now)?;
             self.look_at_clock(now);
         }
     }

@@ -1,0 +1,241 @@
+//! Many players, in a process of their own so that the server's figures are the server's.
+//!
+//! One round: a server, a crowd that joins, a rest, a broadcast at 60 Hz with calls beside it.
+
+use std::{
+    io::{BufRead, BufReader, Write, stdin},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Scale, Workload,
+    machine::{self, Cpu},
+    report::{Sample, percentile},
+    throughput::wait_until,
+};
+
+mod bare;
+mod ours;
+
+pub(crate) const WORKLOADS: [Workload; 2] = [
+    Workload {
+        name: "10 players",
+        start: |scale| compare(10, scale),
+    },
+    Workload {
+        name: "100 players",
+        start: |scale| compare(100, scale),
+    },
+];
+
+/// The server's half of a round.
+trait Hall {
+    /// Where the crowd finds it, in words of a command line.
+    fn address(&self) -> Vec<String>;
+    fn players(&self) -> usize;
+    /// Sends to everyone; gives how long that took whoever asked for it.
+    fn broadcast(&self) -> Duration;
+}
+
+/// The figures of one round of one of both.
+struct Round {
+    joins: f64,
+    cpu_per_join: f64,
+    memory: f64,
+    caller: f64,
+    cpu_per_message: f64,
+    quiet: Calls,
+    busy: Calls,
+}
+
+/// Calls of one more client, in microseconds.
+#[derive(Clone, Copy)]
+struct Calls {
+    p50: f64,
+    p99: f64,
+}
+
+fn compare(players: usize, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
+    Box::new(move || {
+        let (one, two) = (
+            round(&bare::Quinn::start(), players, scale),
+            round(&ours::Farfire::start(), players, scale),
+        );
+        let added = |it: &Round| it.busy.p99 - it.quiet.p99;
+        vec![
+            Sample::new("joins", "1/s", one.joins, two.joins),
+            Sample::new(
+                "join, server's cpu",
+                "us",
+                one.cpu_per_join,
+                two.cpu_per_join,
+            ),
+            Sample::new("idle memory", "KiB/player", one.memory, two.memory),
+            Sample::new("broadcast, caller", "us", one.caller, two.caller),
+            Sample::new(
+                "message, server's cpu",
+                "us",
+                one.cpu_per_message,
+                two.cpu_per_message,
+            ),
+            Sample::new("call, quiet p50", "us", one.quiet.p50, two.quiet.p50),
+            Sample::new("call, quiet p99", "us", one.quiet.p99, two.quiet.p99),
+            Sample::new("call, busy p99", "us", one.busy.p99, two.busy.p99),
+            Sample::new("call, added p99", "us", added(&one), added(&two)),
+        ]
+    })
+}
+
+fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
+    let mut crowd = Crowd::start(&hall.address(), players);
+    let (resting, memory) = (Cpu::now(), machine::resident());
+    let began = Instant::now();
+    crowd.ask("join");
+    wait_until(|| hall.players() == players);
+    let (took, cpu) = (began.elapsed(), resting.used());
+    thread::sleep(REST);
+    let memory = machine::resident() - memory;
+    let quiet = crowd.calls();
+    let before = Cpu::now();
+    let ticks = scale.of(120);
+    let mut callers = Vec::with_capacity(ticks);
+    broadcast(hall, ticks, &mut callers);
+    let broadcasting = before.used();
+    // Again with calls beside it, which are not to count as the broadcast's.
+    let busy = thread::scope(|scope| {
+        let calls = scope.spawn(|| crowd.calls());
+        while !calls.is_finished() {
+            broadcast(hall, 6, &mut Vec::new());
+        }
+        calls.join().unwrap()
+    });
+    let each = |cpu: Duration, count: usize| cpu.as_secs_f64() * 1e6 / count as f64;
+    Round {
+        joins: players as f64 / took.as_secs_f64(),
+        cpu_per_join: each(cpu, players),
+        memory: memory / players as f64,
+        caller: percentile(&mut callers, 500),
+        cpu_per_message: each(broadcasting, players * ticks),
+        quiet,
+        busy,
+    }
+}
+
+fn broadcast(hall: &impl Hall, ticks: usize, callers: &mut Vec<Duration>) {
+    let began = Instant::now();
+    for tick in 1..=ticks {
+        callers.push(hall.broadcast());
+        let next = TICK * tick as u32;
+        thread::sleep(next.saturating_sub(began.elapsed()));
+    }
+}
+
+/// The other process; it ends with this.
+struct Crowd {
+    process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    fn start(address: &[String], players: usize) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .arg("--crowd")
+            .args(address)
+            .arg(players.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let orders = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        let mut crowd = Self {
+            process,
+            orders,
+            answers,
+        };
+        assert_eq!(crowd.answer(), "ready");
+        crowd
+    }
+
+    fn ask(&mut self, order: &str) -> String {
+        writeln!(self.orders, "{order}").unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().into()
+    }
+
+    fn calls(&mut self) -> Calls {
+        let answer = self.ask("calls");
+        let mut figures = answer.split(' ').map(|it| it.parse().unwrap());
+        Calls {
+            p50: figures.next().unwrap(),
+            p99: figures.next().unwrap(),
+        }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What the other process is asked to do; the last player makes the calls.
+trait Guests {
+    fn join(&mut self, players: usize);
+    fn call(&self) -> Duration;
+}
+
+/// The other process: `KIND ADDRESS TRUST PLAYERS`.
+pub(crate) fn join(arguments: &[String]) {
+    let [kind, address, trust, players] = arguments else {
+        panic!("a crowd takes four words");
+    };
+    let address: SocketAddr = address.parse().unwrap();
+    let players = players.parse().unwrap();
+    match kind.as_str() {
+        "quinn" => obey(bare::Crowd::new(address, trust), players),
+        _ => obey(ours::Crowd::new(address, trust), players),
+    }
+}
+
+fn obey(mut guests: impl Guests, players: usize) {
+    println!("ready");
+    for order in stdin().lines() {
+        match order.unwrap().as_str() {
+            "join" => {
+                guests.join(players);
+                println!("joined");
+            }
+            _ => {
+                let one = |_| {
+                    thread::sleep(BETWEEN_CALLS);
+                    guests.call()
+                };
+                let mut took: Vec<_> = (0..CALLS).map(one).collect();
+                println!(
+                    "{} {}",
+                    percentile(&mut took, 500),
+                    percentile(&mut took, 990)
+                );
+            }
+        }
+    }
+}
+
+const TICK: Duration = Duration::from_nanos(16_666_667);
+/// For what joining leaves behind to settle.
+const REST: Duration = Duration::from_millis(500);
+const CALLS: usize = 300;
+const BETWEEN_CALLS: Duration = Duration::from_millis(3);
+/// Handshakes under way at a time.
+const AT_ONCE: usize = 32;

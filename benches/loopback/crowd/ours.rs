@@ -1,0 +1,112 @@
+//! Farfire's server, and the players who join it.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use farfire::{
+    Client, Limits, Network, RemoteFunction, Server, UnreliableRemoteEvent,
+    tls::{Identity, Trust},
+};
+use futures_util::{StreamExt, stream};
+
+use super::{AT_ONCE, Guests, Hall};
+
+type Body = ([f32; 10], u8);
+
+const NEWS: UnreliableRemoteEvent<Body> = UnreliableRemoteEvent::new("news");
+const ASK: RemoteFunction<Body, Body> = RemoteFunction::new("ask");
+
+pub(super) struct Farfire {
+    server: Server,
+}
+
+impl Farfire {
+    pub(super) fn start() -> Self {
+        let mut limits = Limits::default();
+        limits.max_players = 10_000;
+        limits.connections_per_address = 10_000;
+        let identity = Identity::self_signed(["localhost"]).unwrap();
+        let server = Server::builder("127.0.0.1:0", identity)
+            .limits(limits)
+            .remotes(&[&NEWS, &ASK])
+            .start()
+            .unwrap();
+        server.on_server_invoke(&ASK, |_, body| body);
+        Self { server }
+    }
+}
+
+impl Hall for Farfire {
+    fn address(&self) -> Vec<String> {
+        let (address, pin) = (self.server.local_addr(), self.server.pin());
+        vec!["farfire".into(), address.to_string(), pin.to_string()]
+    }
+
+    fn players(&self) -> usize {
+        self.server.players().len()
+    }
+
+    fn broadcast(&self) -> Duration {
+        let began = Instant::now();
+        self.server.fire_all_clients(&NEWS, &BODY).unwrap();
+        began.elapsed()
+    }
+}
+
+impl Drop for Farfire {
+    fn drop(&mut self) {
+        self.server.shutdown_blocking();
+    }
+}
+
+pub(super) struct Crowd {
+    address: SocketAddr,
+    trust: Trust,
+    runtime: tokio::runtime::Runtime,
+    clients: Vec<Client>,
+}
+
+impl Crowd {
+    pub(super) fn new(address: SocketAddr, pin: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Self {
+            address,
+            trust: Trust::pinned([pin.parse().unwrap()]),
+            runtime,
+            clients: Vec::new(),
+        }
+    }
+}
+
+impl Guests for Crowd {
+    fn join(&mut self, players: usize) {
+        let network = Network::new().unwrap();
+        let connect = |_| {
+            let client = Client::builder(self.address.to_string(), self.trust.clone())
+                .network(&network)
+                .connect();
+            async move {
+                let client = client.await.unwrap();
+                client.on_client_event(&NEWS, |body| _ = std::hint::black_box(body));
+                client
+            }
+        };
+        let clients = stream::iter(0..players).map(connect);
+        let clients = clients.buffer_unordered(AT_ONCE).collect();
+        self.clients = self.runtime.block_on(clients);
+    }
+
+    fn call(&self) -> Duration {
+        let began = Instant::now();
+        let caller = self.clients.last().unwrap();
+        caller.invoke_server(&ASK, &BODY).blocking().unwrap();
+        began.elapsed()
+    }
+}
+
+const BODY: Body = ([7.0; 10], 7);

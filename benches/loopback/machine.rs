@@ -1,0 +1,39 @@
+//! What this process has used so far; zero where the system does not say.
+
+use std::{collections::HashMap, ffi::OsString, fs, time::Duration};
+
+/// Time on a processor of each thread, to the nanosecond, where Linux tells.
+#[derive(Default)]
+pub(crate) struct Cpu(HashMap<OsString, u64>);
+
+impl Cpu {
+    pub(crate) fn now() -> Self {
+        let Ok(threads) = fs::read_dir("/proc/self/task") else {
+            return Self::default();
+        };
+        let of_thread = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            let time = stat.split_whitespace().next()?.parse().ok()?;
+            Some((thread.file_name(), time))
+        };
+        Self(threads.flatten().filter_map(of_thread).collect())
+    }
+
+    /// What has been used since. A thread that has ended takes its time with it.
+    pub(crate) fn used(&self) -> Duration {
+        let Self(now) = Self::now();
+        let since = |(thread, time): (&OsString, &u64)| {
+            let before = self.0.get(thread).copied().unwrap_or_default();
+            time.saturating_sub(before)
+        };
+        Duration::from_nanos(now.iter().map(since).sum())
+    }
+}
+
+/// Resident memory in KiB.
+pub(crate) fn resident() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0.0)
+}

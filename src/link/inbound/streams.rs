@@ -1,0 +1,182 @@
+//! Reading the peer's streams: which kind each is, and its bytes into the session.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use quinn::{ReadError, RecvStream};
+
+use super::{Inbound, Notice};
+use crate::{
+    clock,
+    inbox::Context as HandlerContext,
+    session::{LaneKey, Violation},
+    wire::{
+        prelude::{PreludeReader, StreamPrelude},
+        read::ENDS_EARLY,
+    },
+};
+
+/// A unidirectional stream of the peer.
+pub(super) struct Stream {
+    pub(super) recv: RecvStream,
+    pub(super) content: Content,
+}
+
+pub(super) enum Content {
+    Prelude(PreludeReader),
+    Lane {
+        key: LaneKey,
+        is_default: bool,
+    },
+    /// One unordered event; its payload so far.
+    Event {
+        remote: u32,
+        payload: Vec<u8>,
+    },
+    Done,
+}
+
+impl<C: HandlerContext> Inbound<C> {
+    /// Reads what there is of every stream, within the turn. True if more may be there.
+    pub(in crate::link) fn poll_streams(
+        &mut self,
+        cx: &mut Context<'_>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool, Violation> {
+        let mut ended_at = None;
+        let count = self.streams.len();
+        for step in 0..count {
+            let at = (self.first + step) % count;
+            if self.poll_stream(at, cx, notices)? {
+                ended_at = ended_at.or(Some(at));
+            }
+        }
+        // The stream that took the turn up is the last of the next one.
+        self.first = ended_at.map_or(0, |at| at + 1);
+        self.streams
+            .retain(|stream| !matches!(stream.content, Content::Done));
+        self.link.passed.set(self.session.passed());
+        Ok(ended_at.is_some())
+    }
+
+    fn poll_stream(
+        &mut self,
+        at: usize,
+        cx: &mut Context<'_>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool, Violation> {
+        loop {
+            if let Content::Lane { key, .. } = self.streams[at].content
+                && !self.drain_lane(key, notices)?
+            {
+                return Ok(true);
+            }
+            if self.turn_is_over() {
+                return Ok(true);
+            }
+            let read = {
+                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
+                match read.poll(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(read) => read,
+                }
+            };
+            match read {
+                Ok(Some(count)) => {
+                    for chunk in 0..count {
+                        let chunk = std::mem::take(&mut self.chunks[chunk]);
+                        // A large event takes as many looks as it has packets.
+                        self.session.spend_turn();
+                        self.stream_bytes(at, chunk)?;
+                    }
+                }
+                Ok(None) => {
+                    self.session.spend_turn();
+                    self.stream_finished(at, notices)?;
+                    return Ok(false);
+                }
+                Err(ReadError::Reset(_)) => {
+                    self.session.spend_turn();
+                    let content = std::mem::replace(&mut self.streams[at].content, Content::Done);
+                    if matches!(content, Content::Lane { .. }) {
+                        return Err(Violation::LaneReset);
+                    }
+                    // An event whose sender gave up is no event, and costs as much.
+                    self.session.taken_back(clock::now())?;
+                    return Ok(false);
+                }
+                // The connection is gone; its task hears of that elsewhere.
+                Err(_) => {
+                    self.streams[at].content = Content::Done;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    fn stream_bytes(&mut self, at: usize, bytes: Bytes) -> Result<(), Violation> {
+        match &mut self.streams[at].content {
+            Content::Prelude(reader) => {
+                let Some((prelude, rest)) = reader.push(bytes)? else {
+                    return Ok(());
+                };
+                self.streams[at].content = match prelude {
+                    StreamPrelude::Lane(name) => {
+                        let key = self.session.open_lane(&name)?;
+                        Content::Lane {
+                            key,
+                            is_default: name.is_empty(),
+                        }
+                    }
+                    StreamPrelude::Event { remote } => Content::Event {
+                        remote,
+                        payload: Vec::new(),
+                    },
+                };
+                match rest.is_empty() {
+                    true => Ok(()),
+                    false => self.stream_bytes(at, rest),
+                }
+            }
+            Content::Lane { key, .. } => {
+                self.session.lane_bytes(*key, bytes);
+                Ok(())
+            }
+            Content::Event { payload, .. } => {
+                if payload.len() + bytes.len() > self.session.max_payload() {
+                    return Err(Violation::TooLarge);
+                }
+                payload.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Content::Done => Ok(()),
+        }
+    }
+
+    fn stream_finished(&mut self, at: usize, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        match std::mem::replace(&mut self.streams[at].content, Content::Done) {
+            Content::Prelude(_) => Err(Violation::Malformed(ENDS_EARLY)),
+            Content::Lane { key, is_default } => {
+                self.session.lane_finished(key)?;
+                if is_default {
+                    notices.push(Notice::DefaultLaneEnded);
+                }
+                Ok(())
+            }
+            Content::Event { remote, payload } => {
+                let known = Self::known(&self.wiring, &self.link);
+                let event = self
+                    .session
+                    .unordered(remote, payload.into(), &known, clock::now())?;
+                match event {
+                    Some(event) => self.offer(event, clock::now()).map(drop),
+                    None => Ok(()),
+                }
+            }
+            Content::Done => Ok(()),
+        }
+    }
+}
