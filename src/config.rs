@@ -528,7 +528,7 @@ mod tests {
         );
         assert_eq!(
             error.to_string(),
-            "keep_alive is 10s, which breaks a guarantee: choose less than idle"
+            "keep_alive is 15s, which breaks a guarantee: choose less than idle"
         );
     }
 

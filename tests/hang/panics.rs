@@ -21,6 +21,9 @@ fn h29_every_lock_survives_a_panic() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
     for file in sources(&root.join("src")) {
+        if file.ends_with("tests.rs") {
+            continue;
+        }
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("mod tests {").next().unwrap();
         // As one line, so that it does not matter where it is broken.

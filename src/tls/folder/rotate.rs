@@ -43,7 +43,7 @@ impl Folder<'_> {
 
     /// The next identity, if it is complete.
     pub(super) fn read_next(&self) -> Result<Option<NextIdentity>, IdentityError> {
-        let Some((key, certificate)) = self.next.read()? else {
+        let Some((key, certificate)) = self.next.load()? else {
             return Ok(None);
         };
         let identity =
@@ -84,7 +84,7 @@ impl Folder<'_> {
 
 impl Pair {
     /// Both files, if both are there.
-    fn read(&self) -> Result<Option<(Pem, Pem)>, IdentityError> {
+    fn load(&self) -> Result<Option<(Pem, Pem)>, IdentityError> {
         let key = super::read(&self.key, super::Secrecy::Secret)?;
         let certificate = super::read(&self.certificate, super::Secrecy::Public)?;
         Ok(key.zip(certificate))
