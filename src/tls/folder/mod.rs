@@ -66,6 +66,10 @@ impl<'a> Folder<'a> {
                     }
                     Ok(identity) => match self.read_next()? {
                         Some(next) if next.from <= at(now) => self.switch()?,
+                        // Another process may have taken the next one away since the present one was read,
+                        // which is then no longer the present one.
+                        None if read(&self.present.key, Secrecy::Secret)?.as_ref()
+                            != Some(&key) => {}
                         next => return Ok(identity.followed_by(next)),
                     },
                     Err(error) => return Err(error),
