@@ -5,7 +5,7 @@
 //! know that it changed passes a callback.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{
@@ -48,7 +48,7 @@ pub(crate) enum Change {
 #[derive(Default)]
 struct Announced {
     by_name: HashMap<String, Announcement>,
-    ids: HashSet<u32>,
+    names: HashMap<u32, String>,
 }
 
 struct Table<C> {
@@ -215,7 +215,7 @@ impl<C: 'static> Registry<C> {
             let mut by_id = table.by_id.clone();
             for one in news {
                 let name = one.remote.name();
-                if announced.by_name.contains_key(name) || !announced.ids.insert(one.id) {
+                if announced.by_name.contains_key(name) || announced.names.contains_key(&one.id) {
                     fresh = false;
                     continue;
                 }
@@ -223,6 +223,7 @@ impl<C: 'static> Registry<C> {
                     entry.bind(&one, &mut by_id);
                     bound.push(entry.clone());
                 }
+                announced.names.insert(one.id, name.into());
                 announced.by_name.insert(name.into(), one);
             }
             let (entries, by_hash) = (table.entries.clone(), table.by_hash.clone());
@@ -249,9 +250,7 @@ impl<C: 'static> Registry<C> {
 
     /// What the server calls `id`, whether or not it is declared here.
     pub(crate) fn announced_name(&self, id: u32) -> Option<String> {
-        let announced = self.write();
-        let found = announced.by_name.values().find(|one| one.id == id)?;
-        Some(found.remote.name().into())
+        self.write().names.get(&id).cloned()
     }
 
     /// Everything declared here, in the order of its slots.

@@ -30,6 +30,8 @@ struct Heard {
     next: Option<NextIdentity>,
     times: usize,
     hooks: Vec<Hook>,
+    /// Nothing will be heard any more.
+    closed: bool,
 }
 
 impl Successor {
@@ -45,7 +47,9 @@ impl Successor {
     pub(super) fn on_announced(&self, hook: Hook) {
         let next = {
             let mut heard = self.lock();
-            heard.hooks.push(hook.clone());
+            if !heard.closed {
+                heard.hooks.push(hook.clone());
+            }
             heard.next
         };
         if let Some(next) = next {
@@ -81,9 +85,15 @@ impl Successor {
         }
     }
 
-    /// Forgets the hooks: they may hold the client.
+    /// Forgets the hooks, and those to come: they may hold the client.
     pub(super) fn close(&self) {
-        self.lock().hooks.clear();
+        let hooks = {
+            let mut heard = self.lock();
+            heard.closed = true;
+            std::mem::take(&mut heard.hooks)
+        };
+        // What they hold is the program's, and is not dropped under the lock.
+        drop(hooks);
     }
 
     fn lock(&self) -> MutexGuard<'_, Heard> {
@@ -101,3 +111,40 @@ impl fmt::Debug for Successor {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Announcements of one connection that are listened to.
 const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Weak, mpsc};
+
+    use super::*;
+
+    /// What a hook holds, and sets another when it goes.
+    struct Last(Weak<Successor>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            if let Some(successor) = self.0.upgrade() {
+                successor.on_announced(Arc::new(|_| ()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_drops_what_hooks_hold_and_keeps_none_that_come_later() {
+        let successor = Arc::new(Successor::new(None, Handle::current()));
+        let last = Last(Arc::downgrade(&successor));
+        successor.on_announced(Arc::new(move |_| _ = &last));
+        let (done, closed) = mpsc::channel();
+        let closing = successor.clone();
+        std::thread::spawn(move || {
+            closing.close();
+            let _ = done.send(());
+        });
+        let closed = closed.recv_timeout(Duration::from_secs(20));
+        closed.expect("no lock is held while the hooks go");
+        let held = Arc::new(());
+        let late = held.clone();
+        successor.on_announced(Arc::new(move |_| _ = &late));
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

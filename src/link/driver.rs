@@ -263,7 +263,8 @@ impl<C: HandlerContext> Driver<C> {
                     if more {
                         break;
                     }
-                    if !self.sources.ring() && self.link.alarm.idle() {
+                    let idle = !self.sources.ring() && !self.inbound.is_to_look_again();
+                    if idle && self.link.alarm.idle() {
                         return Poll::Pending;
                     }
                 }

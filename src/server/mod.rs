@@ -441,7 +441,9 @@ impl ServerInner {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(AbortHandle::abort);
         self.wiring.registry.close();
-        *self.hooks() = Hooks::default();
+        // Dropped when the lock is released: they hold what is the program's.
+        let hooks = std::mem::take(&mut *self.hooks());
+        drop(hooks);
     }
 
     /// Waits until `player` is no longer among the players.

@@ -260,8 +260,7 @@ impl Session {
         let side = self.side;
         let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
         inbound.ledger.receive();
-        let builtin = inbound.meta.as_ref().is_some_and(|meta| meta.builtin);
-        if side == Side::Server && !builtin && !self.events.take(now) {
+        if inbound.is_over(side, &mut self.events, now) {
             return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
         }
         let Some(meta) = &inbound.meta else {
@@ -283,7 +282,7 @@ impl Session {
         if meta.max_payload.is_some_and(|most| payload.len() > most) {
             return Err(Violation::TooLarge);
         }
-        if inbound.rate.as_mut().is_some_and(|rate| !rate.take(now)) {
+        if inbound.is_over_its_own(now) {
             return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
         }
         Ok(Some(Event {
@@ -316,8 +315,7 @@ impl Session {
             let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
             inbound.ledger.receive();
             let fresh = inbound.window.accept(event.sequence);
-            let builtin = inbound.meta.as_ref().is_some_and(|meta| meta.builtin);
-            let over = self.side == Side::Server && !builtin && !self.unreliable.take(now);
+            let over = inbound.is_over(self.side, &mut self.unreliable, now);
             let cause = match (&inbound.meta, fresh) {
                 _ if over => Some(DropCause::RateLimit),
                 (_, Freshness::Duplicate) => Some(DropCause::Duplicate),
@@ -332,7 +330,7 @@ impl Session {
                 (Some(_), _) => None,
             };
             let cause = cause.or_else(|| {
-                let over = inbound.rate.as_mut().is_some_and(|rate| !rate.take(now));
+                let over = inbound.is_over_its_own(now);
                 over.then_some(DropCause::RateLimit)
             });
             let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
@@ -505,6 +503,28 @@ impl Inbound {
             .and_then(|meta| meta.rate)
             .map(|rate| Bucket::new(rate, now));
         self.meta = meta;
+    }
+
+    fn is_builtin(&self) -> bool {
+        self.meta.as_ref().is_some_and(|meta| meta.builtin)
+    }
+
+    /// Whether an event is beyond the budget that is asked before anything else, be the event good for
+    /// something or not: the client's, or that of a remote of the runtime's, which spends none of it.
+    fn is_over(&mut self, side: Side, budget: &mut Bucket, now: Instant) -> bool {
+        match self.is_builtin() {
+            true => self.is_over_rate(now),
+            false => side == Side::Server && !budget.take(now),
+        }
+    }
+
+    /// Whether an event that is good is beyond the budget of its remote, if that was not asked before.
+    fn is_over_its_own(&mut self, now: Instant) -> bool {
+        !self.is_builtin() && self.is_over_rate(now)
+    }
+
+    fn is_over_rate(&mut self, now: Instant) -> bool {
+        self.rate.as_mut().is_some_and(|rate| !rate.take(now))
     }
 
     /// For `latest_by`: whether a newer event with the same key has already arrived.

@@ -1,10 +1,15 @@
 //! Events that arrive before anybody listens wait for the first handler.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use farfire::{
-    Client, DropCause, Limits, Player, RemoteEvent, Subscription, UnreliableRemoteEvent,
+    Client, DropCause, Limits, Player, RemoteEvent, Server, Subscription, UnreliableRemoteEvent,
+    testing::SimNet,
+    tls::{Identity, Trust},
 };
 
 use crate::world::{Notes, World, count_of, generous, ledger, settle, until, within};
@@ -383,4 +388,36 @@ async fn a_handler_may_leave_half_way_through_what_waited() {
     assert!(first.wait(8).await.into_iter().eq(0..8));
     assert!(listen(&ada).wait(12).await.into_iter().eq(8..20));
     assert_eq!(first.all().len(), 8);
+}
+
+/// R31: whoever sets the handler, a handler in the middle of the connection's own turn as well. On
+/// virtual time, in which nothing else happens that would have the connection look again.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_another_handler_sets_hears_at_once_of_what_waited() {
+    const START: RemoteEvent<()> = RemoteEvent::new("Start");
+    let net = SimNet::new();
+    let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
+        .remotes(&[&NUMBER, &START])
+        .network(&net.network(None))
+        .start()
+        .unwrap();
+    let notes = Notes::new();
+    let seen = notes.clone();
+    server.on_server_event(&START, move |player, ()| {
+        let seen = seen.clone();
+        player
+            .server()
+            .on_server_event(&NUMBER, move |_, n| seen.push(n));
+    });
+    let client = Client::builder("10.0.0.1:4433", Trust::pinned([server.pin()]))
+        .network(&net.network(None))
+        .connect()
+        .await
+        .unwrap();
+    client.fire_server(&NUMBER, &7).unwrap();
+    client.fire_server(&START, &()).unwrap();
+    let fired = tokio::time::Instant::now();
+    assert_eq!(notes.wait(1).await, [7]);
+    let took = fired.elapsed();
+    assert!(took < Duration::from_millis(100), "it took {took:?}");
 }

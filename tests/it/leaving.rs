@@ -907,3 +907,21 @@ impl Wire {
         self.relay.abort();
     }
 }
+
+/// What hooks hold is the program's, and so is its `Drop`: no lock is held meanwhile.
+#[tokio::test]
+async fn what_hooks_hold_may_use_the_server_when_it_goes() {
+    struct Last(Server, Notes<&'static str>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.on_player_removing(|_, _| ());
+            self.1.push("gone");
+        }
+    }
+    let world = World::new();
+    let notes = Notes::new();
+    let last = Last(world.server.clone(), notes.clone());
+    world.server.on_player_removing(move |_, _| _ = &last);
+    within(world.server.shutdown()).await;
+    assert_eq!(notes.all(), ["gone"]);
+}

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use farfire::{
-    ConnectError, DropCause, Limits, RemoteEvent, RemoteFunction, UnreliableRemoteEvent,
+    Client, ConnectError, DropCause, Limits, RemoteEvent, RemoteFunction, Server,
+    UnreliableRemoteEvent,
+    conditioner::{Conditioner, Conditions},
+    testing::SimNet,
+    tls::{Identity, Trust},
 };
 
 use crate::world::{Gate, Notes, World, count_of, generous, ledger, settle, until, within};
@@ -239,4 +243,47 @@ async fn handlers_left_behind_count_against_the_address() {
         }
     })
     .await;
+}
+
+/// Design 2.11: whoever is being kicked is not heard any more, and neither is what was kept of it. On
+/// virtual time, and with a long way for the goodbye.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_of_a_player_who_is_kicked_reaches_no_handler() {
+    let net = SimNet::new();
+    let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
+        .limits(few(|_| ()))
+        .remotes(&[&SLOW])
+        .network(&net.network(None))
+        .start()
+        .unwrap();
+    let (gate, begun) = (Gate::new(), Notes::new());
+    let (pass, begin) = (gate.clone(), begun.clone());
+    server.on_server_event(&SLOW, move |_, n| {
+        begin.push(n);
+        let pass = pass.clone();
+        async move { pass.pass().await }
+    });
+    let far = Conditioner::new(7);
+    let conditions = Conditions::new(Duration::from_millis(200), 0.0);
+    far.set(conditions.clone(), conditions);
+    let client = Client::builder("10.0.0.1:4433", Trust::pinned([server.pin()]))
+        .network(&net.network(Some(&far)))
+        .connect()
+        .await
+        .unwrap();
+    let player = server.player(client.local_player().id).unwrap();
+    for n in 0..6 {
+        client.fire_server(&SLOW, &n).unwrap();
+    }
+    begun.wait(4).await;
+    until(|| ledger(&player.stats(), "Slow").held == 2).await;
+
+    player.kick("enough");
+    // Virtual: long enough to begin with the goodbye, and not to end it.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.open();
+    player.left().await;
+    assert_eq!(begun.all(), [0, 1, 2, 3]);
+    let stats = ledger(&player.stats(), "Slow");
+    assert_eq!(stats.refused, [(DropCause::ConnectionEnded, 2)]);
 }

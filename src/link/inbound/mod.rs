@@ -287,13 +287,21 @@ impl<C: HandlerContext> Inbound<C> {
         self.ignores_events = true;
     }
 
-    /// Offers held events again, if the registry has changed or handlers have returned.
-    pub(super) fn look_again(&mut self) -> Result<(), Violation> {
-        let generation = self.wiring.registry.generation();
+    /// Whether the registry has changed or handlers have returned since held events were offered.
+    ///
+    /// Asked before the task sleeps as well: what came while it ran has woken nobody.
+    pub(super) fn is_to_look_again(&self) -> bool {
+        let changed = self.wiring.registry.generation() != self.generation;
         let freed = self.busy && !self.link.waiting.is_full();
-        if generation == self.generation && !freed {
+        (changed || freed) && !self.ignores_events
+    }
+
+    /// Offers held events again, if that may make a difference.
+    pub(super) fn look_again(&mut self) -> Result<(), Violation> {
+        if !self.is_to_look_again() {
             return Ok(());
         }
+        let generation = self.wiring.registry.generation();
         if generation != self.generation {
             self.generation = generation;
             let known = Self::known(&self.wiring, &self.link);

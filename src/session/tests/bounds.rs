@@ -76,6 +76,38 @@ fn a_client_takes_what_its_server_fires() {
     assert_eq!(peer.datagram(POSE, &[(0, 0), (1, 1)]).unwrap(), [0, 1]);
 }
 
+/// The budget of the runtime's own remotes is beside the client's, and counts as well what is good for
+/// nothing: of a remote that the client declares differently, or the same event again and again.
+#[test]
+fn a_remote_of_the_runtimes_own_is_no_way_around_the_budgets() {
+    let limits = Limits {
+        offences_per_minute: 3,
+        ..Limits::default()
+    };
+    let with = |id, mismatch| {
+        let mut peer = Peer::new(Side::Server, &limits);
+        let meta = peer.remotes.0.get_mut(&id).unwrap();
+        meta.builtin = true;
+        meta.rate = Some(Rate::per_second(1).burst(2));
+        meta.mismatch = mismatch;
+        peer
+    };
+    let mut peer = with(EVENT, true);
+    let lane = peer.session.open_lane("").unwrap();
+    assert_eq!(peer.lane(lane, &[(EVENT, b"a" as &[u8]); 4]).unwrap(), b"");
+    let drops = [(DropCause::SignatureMismatch, 2), (DropCause::RateLimit, 2)];
+    assert_eq!(peer.stats("Event").refused, drops);
+    let more = peer.lane(lane, &[(EVENT, b"a" as &[u8]); 2]);
+    assert_eq!(more, Err(Violation::TooManyOffences));
+
+    let mut peer = with(POSE, false);
+    assert_eq!(peer.datagram(POSE, &[(0, 0); 4]).unwrap(), [0]);
+    let drops = [(DropCause::RateLimit, 2), (DropCause::Duplicate, 1)];
+    assert_eq!(peer.stats("Pose").refused, drops);
+    let more = peer.datagram(POSE, &[(0, 0); 2]);
+    assert_eq!(more, Err(Violation::TooManyOffences));
+}
+
 #[test]
 fn too_many_offences_end_the_connection() {
     let limits = Limits {
