@@ -99,6 +99,7 @@ pub(crate) struct Session {
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
+    datagrams: Bucket,
     offences: Arc<Offences>,
     /// Offences that have reached a power of two since they were last asked for, and how many there are.
     reports: Vec<(Offence, u64)>,
@@ -147,6 +148,7 @@ impl Session {
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
+            datagrams: Bucket::new(datagrams(limits), now),
             offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             reports: Vec::new(),
             pings_over: 0,
@@ -294,8 +296,17 @@ impl Session {
     }
 
     /// The events of a datagram; call [`next_unreliable`](Self::next_unreliable) until it is empty.
-    pub(crate) fn datagram(&self, datagram: Bytes) -> DatagramEvents {
-        DatagramEvents::new(datagram)
+    ///
+    /// Whatever is in it: QUIC has received and decrypted it, which refusing it does not undo.
+    pub(crate) fn datagram(
+        &mut self,
+        datagram: Bytes,
+        now: Instant,
+    ) -> Result<DatagramEvents, Violation> {
+        match self.side == Side::Client || self.datagrams.take(now) {
+            true => Ok(DatagramEvents::new(datagram)),
+            false => Err(Violation::TooManyDatagrams),
+        }
     }
 
     /// The next event of a datagram that is within its budgets and not late, whether or not the turn
@@ -524,9 +535,22 @@ impl Inbound {
     }
 }
 
+/// How many datagrams a client may send, be there nothing in them.
+fn datagrams(limits: &Limits) -> Rate {
+    let most = |unreliable: u32, echo: u32| {
+        let events = unreliable.saturating_add(echo);
+        events.saturating_mul(DATAGRAMS_PER_EVENT)
+    };
+    let (unreliable, echo) = (limits.unreliable_events, limits.echo);
+    Rate::per_second(most(unreliable.per_second, echo.per_second))
+        .burst(most(unreliable.burst, echo.burst))
+}
+
 /// Names a lane that the peer opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneKey(usize);
 
+/// An honest client sends no more datagrams than events; more than this many times as many is an attack.
+const DATAGRAMS_PER_EVENT: u32 = 4;
 /// Entities that `latest_by` tells apart, per remote and connection.
 const MAX_KEYS: usize = 4096;
