@@ -31,13 +31,13 @@ use tokio::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use self::leftovers::Leftovers;
+use self::{addresses::Addresses, join::Authenticate, stats::Totals};
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,
     playtest::{PlaytestBuilder, PlaytestError, PlaytestServer},
     stats::ServerStats,
 };
-use self::{addresses::Addresses, join::Authenticate, stats::Totals};
 use crate::{
     blocking::{may_not_block, wait},
     echo::Echo,

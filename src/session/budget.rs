@@ -57,8 +57,10 @@ impl Bucket {
     /// How long it takes until there is something to spend; `None` if there is.
     pub(crate) fn wait(&mut self, now: Instant) -> Option<Duration> {
         self.refill(now);
-        let missing = u64::try_from(-self.micro_tokens).ok()?;
-        let micros = missing / u64::from(self.rate.per_second.max(1)) + 1;
+        if !self.is_used_up() {
+            return None;
+        }
+        let micros = self.micro_tokens.unsigned_abs() / u64::from(self.rate.per_second.max(1)) + 1;
         Some(Duration::from_micros(micros))
     }
 
