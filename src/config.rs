@@ -75,9 +75,9 @@ pub struct Limits {
     pub max_players: usize,
     /// Reliable events from one client (default 500/s, burst 500; R117).
     pub events: Rate,
-    /// Unreliable events from one client (default 500/s, burst 500; R117). Datagrams at four times this and
-    /// [`echo`](Self::echo) together end its connection, whatever `offences_per_minute` says: each has cost
-    /// something before it can be refused.
+    /// Unreliable events from one client (default 500/s, burst 500; R117). Datagrams, and events in
+    /// them beyond that, at four times this and [`echo`](Self::echo) together end its connection, whatever
+    /// `offences_per_minute` says: each has cost something before it can be refused.
     pub unreliable_events: Rate,
     /// Events of each of the [built-in echoes](crate::echo), and calls of it, from one client
     /// (default 200/s, burst 200); they count against no other budget.
@@ -542,7 +542,7 @@ mod tests {
         );
         assert_eq!(
             error.to_string(),
-            "keep_alive is 10s, which breaks a guarantee: choose less than idle"
+            "keep_alive is 15s, which breaks a guarantee: choose less than idle"
         );
     }
 

@@ -303,8 +303,15 @@ impl Session {
         datagram: Bytes,
         now: Instant,
     ) -> Result<DatagramEvents, Violation> {
+        self.burden(now)?;
+        Ok(DatagramEvents::new(datagram))
+    }
+
+    /// Counts a datagram, or an event in one that is beyond the budget: what comes without waiting for
+    /// anybody, and costs something before it is refused.
+    fn burden(&mut self, now: Instant) -> Result<(), Violation> {
         match self.side == Side::Client || self.datagrams.take(now) {
-            true => Ok(DatagramEvents::new(datagram)),
+            true => Ok(()),
             false => Err(Violation::TooManyDatagrams),
         }
     }
@@ -348,7 +355,12 @@ impl Session {
             });
             let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
             match cause {
-                Some(cause) => self.refuse(id, cause, now)?,
+                Some(cause) => {
+                    self.refuse(id, cause, now)?;
+                    if over {
+                        self.burden(now)?;
+                    }
+                }
                 None => {
                     return Ok(Some(Event {
                         id,
@@ -535,7 +547,7 @@ impl Inbound {
     }
 }
 
-/// How many datagrams a client may send, be there nothing in them.
+/// How many datagrams a client may send, be there nothing in them, and events in them beyond its budget.
 fn datagrams(limits: &Limits) -> Rate {
     let most = |unreliable: u32, echo: u32| {
         let events = unreliable.saturating_add(echo);
@@ -550,7 +562,8 @@ fn datagrams(limits: &Limits) -> Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneKey(usize);
 
-/// An honest client sends no more datagrams than events; more than this many times as many is an attack.
+/// An honest client sends no more datagrams than events, and few events beyond its budget; this many times
+/// as many are an attack.
 const DATAGRAMS_PER_EVENT: u32 = 4;
 /// Entities that `latest_by` tells apart, per remote and connection.
 const MAX_KEYS: usize = 4096;

@@ -25,7 +25,7 @@ pub(crate) enum Violation {
     ImpossibleBarrier,
     #[error("more offences than allowed in a minute")]
     TooManyOffences,
-    #[error("several times more datagrams than events are allowed")]
+    #[error("several times more in datagrams than is allowed")]
     TooManyDatagrams,
     #[error("a lane that was reset")]
     LaneReset,
