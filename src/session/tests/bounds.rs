@@ -54,13 +54,22 @@ fn more_datagrams_than_any_events_need_end_the_connection() {
     let mut peer = Peer::new(Side::Server, &limits);
     for second in 0..3 {
         for number in 0..4 * (10 + 5) {
+            // As many events as there may be, and then nothing.
             let events = [(second * 60 + number, 0)];
-            let events = if number % 2 == 0 { &events[..] } else { &[] };
+            let events = if number < 10 { &events[..] } else { &[] };
             assert!(peer.datagram(POSE, events).is_ok(), "{number}");
         }
         assert_eq!(peer.datagram(POSE, &[]), Err(Violation::TooManyDatagrams));
         peer.now += Duration::from_secs(1);
     }
+    // Of events beyond the budget, each counts beside the datagram that they are in.
+    let mut peer = Peer::new(Side::Server, &limits);
+    let events: Vec<_> = (0..100).map(|sequence| (sequence, 0)).collect();
+    assert_eq!(
+        peer.datagram(POSE, &events),
+        Err(Violation::TooManyDatagrams)
+    );
+    assert_eq!(peer.stats("Pose").refused, [(DropCause::RateLimit, 4 * 15)]);
     // A server may send its clients what it likes.
     let mut peer = Peer::new(Side::Client, &limits);
     assert!((0..1000).all(|_| peer.datagram(POSE, &[]).is_ok()));
