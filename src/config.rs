@@ -75,7 +75,9 @@ pub struct Limits {
     pub max_players: usize,
     /// Reliable events from one client (default 500/s, burst 500; R117).
     pub events: Rate,
-    /// Unreliable events from one client (default 500/s, burst 500; R117).
+    /// Unreliable events from one client (default 500/s, burst 500; R117). Datagrams, and events in
+    /// them beyond that, at four times this and [`echo`](Self::echo) together end its connection, whatever
+    /// `offences_per_minute` says: each has cost something before it can be refused.
     pub unreliable_events: Rate,
     /// Events of each of the [built-in echoes](crate::echo), and calls of it, from one client
     /// (default 200/s, burst 200); they count against no other budget.
@@ -90,6 +92,9 @@ pub struct Limits {
     pub calls_in_flight: usize,
     /// Calls to one peer waiting in that line (default 1024; server and client); one more fails.
     pub calls_waiting: usize,
+    /// Bytes of reliable events that are read from one client (default 16 MiB/s, burst 1 MiB). What is more
+    /// waits at the client until it is read: nothing is dropped, and calls go on. On a server only.
+    pub bytes_from_client: Rate,
     /// Bytes of the encoded arguments of one reliable event or call from a client, and of the results
     /// that a client gives (default 64 KiB; on a client only for those results).
     pub payload_from_client: usize,
@@ -117,7 +122,8 @@ pub struct Limits {
     /// Handshakes under way at the same time (default 256); beyond that addresses must first prove
     /// themselves with a QUIC Retry, and beyond four times that they are refused.
     pub handshakes: usize,
-    /// Connections from one IP address, joined or joining (default 64).
+    /// Connections from one IP address, joined or joining (default 64). As many may be made in one go, or
+    /// 64 if that is more, and an eighth of that in each second after it; more are refused.
     pub connections_per_address: usize,
     /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).
@@ -135,6 +141,7 @@ impl Default for Limits {
             calls_queued: 32,
             calls_in_flight: 32,
             calls_waiting: 1024,
+            bytes_from_client: Rate::per_second(16 * 1024 * 1024).burst(1024 * 1024),
             payload_from_client: 64 * 1024,
             payload_from_server: 1024 * 1024,
             early_events: 256,
@@ -243,6 +250,11 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
         ("unreliable_events.burst", limits.unreliable_events.burst),
         ("echo.per_second", limits.echo.per_second),
         ("echo.burst", limits.echo.burst),
+        (
+            "bytes_from_client.per_second",
+            limits.bytes_from_client.per_second,
+        ),
+        ("bytes_from_client.burst", limits.bytes_from_client.burst),
         ("offences_per_minute", limits.offences_per_minute),
     ];
     for (field, value) in rates {
@@ -431,12 +443,14 @@ mod tests {
 
     #[test]
     fn no_budget_may_be_none() {
-        let none: [Change; 19] = changes! {
+        let none: [Change; 21] = changes! {
             "max_players": 0 => limits.max_players;
             "events.per_second": 0 => limits.events.per_second;
             "events.burst": 0 => limits.events.burst;
             "unreliable_events.per_second": 0 => limits.unreliable_events.per_second;
             "unreliable_events.burst": 0 => limits.unreliable_events.burst;
+            "bytes_from_client.per_second": 0 => limits.bytes_from_client.per_second;
+            "bytes_from_client.burst": 0 => limits.bytes_from_client.burst;
             "calls_running": 0 => limits.calls_running;
             "calls_in_flight": 0 => limits.calls_in_flight;
             "calls_waiting": 0 => limits.calls_waiting;

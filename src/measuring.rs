@@ -152,7 +152,9 @@ impl Receiver {
 
     /// Gives a datagram to the handlers; yields how many events ran.
     pub fn datagram(&mut self, bytes: Bytes, now: Instant) -> usize {
-        let mut events = self.session.datagram(bytes);
+        let Ok(mut events) = self.session.datagram(bytes, now) else {
+            return 0;
+        };
         let mut ran = 0;
         loop {
             let known = Known(&self.registry);

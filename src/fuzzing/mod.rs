@@ -378,7 +378,9 @@ impl Peer {
                 }
             }
             3 => {
-                let mut events = self.session.datagram(Bytes::copy_from_slice(input.bytes()));
+                let mut events = self
+                    .session
+                    .datagram(Bytes::copy_from_slice(input.bytes()), self.now)?;
                 let known = &self.remotes;
                 while let Some(event) =
                     self.session.next_unreliable(&mut events, known, self.now)?

@@ -438,6 +438,7 @@ impl<C: HandlerContext> Driver<C> {
                 }
                 // Everything else of the peer was acknowledged before it said goodbye, and everything
                 // of this side before it is closed.
+                let unread = unread || self.inbound.is_resting();
                 let peer_done = self.peer == Peer::Left && !unread;
                 let done = peer_done && *said_goodbye && self.outbound.goodbye_done(cx);
                 if !done && patience.as_mut().poll(cx).is_pending() {

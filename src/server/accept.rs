@@ -4,7 +4,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use quinn::Incoming;
 
-use super::{Counted, FromAddress, ServerInner, join};
+use super::{Counted, ServerInner, addresses::FromAddress, join};
+use crate::clock;
 
 /// Takes connections until the endpoint is closed; one task, on the endpoint's thread.
 pub(super) async fn run(server: Arc<ServerInner>) {
@@ -38,20 +39,20 @@ pub(super) async fn run(server: Arc<ServerInner>) {
 /// Lets a first packet through, asks its sender to prove its address, or turns it away.
 ///
 /// An address that is proven is counted from here on, or one address could take all the handshakes
-/// there are and never finish one. One that may be forged is not, or whoever forges it could keep its
-/// owner out.
+/// there are and never finish one, or come back as fast as it is thrown out. One that may be forged is
+/// not, or whoever forges it could keep its owner out.
 fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Places)> {
     let limits = &server.wiring.limits;
     let under_way = server.joining.load(Ordering::Acquire);
-    let from = incoming.remote_address().ip();
+    let (from, now) = (incoming.remote_address().ip(), clock::now());
     let proven = incoming.remote_address_validated();
     let most = match proven {
         true => limits.handshakes * HANDSHAKES_VALIDATED,
         false => limits.handshakes,
     };
-    let room = under_way < most && !server.is_crowded(from);
+    let room = under_way < most && server.addresses.has_room(from, now);
     let address = match room && proven {
-        true => server.count_address(from),
+        true => server.addresses.count(from, now),
         false => None,
     };
     if room {

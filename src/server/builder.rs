@@ -16,6 +16,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::{
     AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
+    addresses::Addresses,
     join::{Admission, Authenticate, JoinRequest, Refusal},
     stats::Totals,
 };
@@ -280,6 +281,7 @@ impl ServerBuilder {
             timeouts: Arc::new(self.timeouts),
             flush: self.flush,
         };
+        let addresses = Addresses::new(&wiring.limits);
         let inner = Arc::new(ServerInner {
             wiring: Arc::new(wiring),
             tasks: Mutex::default(),
@@ -299,7 +301,7 @@ impl ServerBuilder {
             players: Mutex::default(),
             totals: Totals::default(),
             departures: Notify::new(),
-            addresses: Arc::default(),
+            addresses,
             joining: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             last_player: AtomicU64::new(0),

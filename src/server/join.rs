@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ServerInner, accept::Places};
 use crate::{
+    clock,
     handler::{guarded, incident_of, sealed::Resolved},
     lan::TokenVerdict,
     link::{Link, driver::Driver, hub::Hub, reason::DisconnectReason, run_event_handler},
@@ -190,7 +191,10 @@ pub(super) async fn serve(
         }
     };
     server.totals.handshake();
-    let address = address.or_else(|| server.count_address(connection.remote_address().ip()));
+    let address = address.or_else(|| {
+        let from = connection.remote_address().ip();
+        server.addresses.count(from, clock::now())
+    });
     let Some(address) = address else {
         return turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
     };

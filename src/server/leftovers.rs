@@ -36,7 +36,7 @@ impl Server {
             connections: inner.endpoint.open_connections(),
             tasks: inner.network.alive_tasks(),
             seats: inner.seats.load(std::sync::atomic::Ordering::Acquire),
-            addresses: inner.addresses.lock().len(),
+            addresses: inner.addresses.len(),
             links,
             broadcasts,
         }

@@ -1,6 +1,7 @@
 //! The server: one authority, many players.
 
 mod accept;
+mod addresses;
 mod builder;
 mod events;
 mod functions;
@@ -11,9 +12,9 @@ mod playtest;
 mod stats;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -30,13 +31,13 @@ use tokio::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use self::leftovers::Leftovers;
+use self::{addresses::Addresses, join::Authenticate, stats::Totals};
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,
     playtest::{PlaytestBuilder, PlaytestError, PlaytestServer},
     stats::ServerStats,
 };
-use self::{join::Authenticate, stats::Totals};
 use crate::{
     blocking::{may_not_block, wait},
     echo::Echo,
@@ -403,26 +404,6 @@ impl ServerInner {
         })
     }
 
-    /// Whether there are as many connections from `address` as may be.
-    fn is_crowded(&self, address: IpAddr) -> bool {
-        let here = self.addresses.lock().get(&address).copied().unwrap_or(0);
-        here >= self.wiring.limits.connections_per_address
-    }
-
-    /// Counts a connection from `address`, unless there are too many.
-    fn count_address(&self, address: IpAddr) -> Option<FromAddress> {
-        let mut addresses = self.addresses.lock();
-        let count = addresses.entry(address).or_insert(0);
-        if *count >= self.wiring.limits.connections_per_address {
-            return None;
-        }
-        *count += 1;
-        Some(FromAddress {
-            address,
-            addresses: self.addresses.clone(),
-        })
-    }
-
     async fn stop(self: Arc<Self>) {
         self.stopping.store(true, Ordering::Release);
         for player in self.players().values() {
@@ -485,34 +466,6 @@ impl Drop for Counted {
         match self.what {
             What::Joining => _ = self.server.joining.fetch_sub(1, Ordering::AcqRel),
             What::Seat => _ = self.server.seats.fetch_sub(1, Ordering::AcqRel),
-        }
-    }
-}
-
-/// How many connections there are from each address.
-#[derive(Default)]
-struct Addresses(Mutex<HashMap<IpAddr, usize>>);
-
-impl Addresses {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection counted against its address, until this is dropped.
-struct FromAddress {
-    address: IpAddr,
-    addresses: Arc<Addresses>,
-}
-
-impl Drop for FromAddress {
-    fn drop(&mut self) {
-        let mut addresses = self.addresses.lock();
-        if let Some(count) = addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&self.address);
-            }
         }
     }
 }

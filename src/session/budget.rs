@@ -15,7 +15,8 @@ use crate::config::Rate;
 pub(crate) struct Bucket {
     rate: Rate,
     /// In millionths of a token, so that slow rates do not lose what comes back between two looks.
-    micro_tokens: u64,
+    /// Below nothing after more was spent than there was.
+    micro_tokens: i64,
     looked: Instant,
 }
 
@@ -23,7 +24,7 @@ impl Bucket {
     pub(crate) fn new(rate: Rate, now: Instant) -> Self {
         Self {
             rate,
-            micro_tokens: u64::from(rate.burst) * MICRO,
+            micro_tokens: i64::from(rate.burst) * MICRO,
             looked: now,
         }
     }
@@ -39,16 +40,53 @@ impl Bucket {
         true
     }
 
+    /// Takes that many, whether or not they are there: what is missing has to come back first.
+    #[inline]
+    pub(crate) fn spend(&mut self, tokens: usize) {
+        let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+        let left = tokens.saturating_mul(MICRO);
+        self.micro_tokens = self.micro_tokens.saturating_sub(left);
+    }
+
+    /// Whether all that there was at the last look has been spent.
+    #[inline]
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.micro_tokens <= 0
+    }
+
+    /// How long it takes until there is something to spend; `None` if there is.
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<Duration> {
+        self.refill(now);
+        if !self.is_used_up() {
+            return None;
+        }
+        let micros = self.micro_tokens.unsigned_abs() / u64::from(self.rate.per_second.max(1)) + 1;
+        Some(Duration::from_micros(micros))
+    }
+
+    /// Whether [`take`](Self::take) would take one.
+    pub(crate) fn has(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.micro_tokens >= MICRO
+    }
+
+    /// Whether it is as if nothing had ever been taken.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.micro_tokens == i64::from(self.rate.burst) * MICRO
+    }
+
     fn refill(&mut self, now: Instant) {
         let micros = now.saturating_duration_since(self.looked).as_micros() as u64;
+        let micros = micros.min(i64::MAX as u64);
         // One token a second is one micro-token a microsecond.
-        let back = micros.saturating_mul(u64::from(self.rate.per_second));
+        let back = (micros as i64).saturating_mul(i64::from(self.rate.per_second));
         if back == 0 {
             return;
         }
         // Not `now`: the rest of a microsecond counts the next time.
         self.looked += Duration::from_micros(micros);
-        let full = u64::from(self.rate.burst) * MICRO;
+        let full = i64::from(self.rate.burst) * MICRO;
         self.micro_tokens = self.micro_tokens.saturating_add(back).min(full);
     }
 }
@@ -130,7 +168,7 @@ impl Offences {
     }
 }
 
-const MICRO: u64 = 1_000_000;
+const MICRO: i64 = 1_000_000;
 const WINDOW: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -171,6 +209,24 @@ mod tests {
             .filter(|ms| bucket.take(start + Duration::from_millis(*ms)))
             .count();
         assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn what_was_spent_beyond_the_burst_has_to_come_back_first() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::per_second(1000).burst(100), start);
+        bucket.spend(90);
+        assert!(!bucket.is_used_up());
+        assert_eq!(bucket.wait(start), None);
+        bucket.spend(510);
+        assert!(bucket.is_used_up());
+        let wait = bucket.wait(start).unwrap();
+        assert!(wait > Duration::from_millis(500) && wait < Duration::from_millis(501));
+        assert!(bucket.wait(start + Duration::from_millis(499)).is_some());
+        assert_eq!(bucket.wait(start + wait), None);
+        assert!(!bucket.is_used_up());
+        bucket.spend(usize::MAX);
+        assert!(bucket.wait(start + wait).is_some());
     }
 
     #[test]

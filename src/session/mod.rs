@@ -99,6 +99,7 @@ pub(crate) struct Session {
     ledger: Arc<Ledger>,
     events: Bucket,
     unreliable: Bucket,
+    datagrams: Bucket,
     offences: Arc<Offences>,
     /// Offences that have reached a power of two since they were last asked for, and how many there are.
     reports: Vec<(Offence, u64)>,
@@ -147,6 +148,7 @@ impl Session {
             ledger,
             events: Bucket::new(limits.events, now),
             unreliable: Bucket::new(limits.unreliable_events, now),
+            datagrams: Bucket::new(datagrams(limits), now),
             offences: Arc::new(Offences::new(limits.offences_per_minute, now)),
             reports: Vec::new(),
             pings_over: 0,
@@ -293,8 +295,24 @@ impl Session {
     }
 
     /// The events of a datagram; call [`next_unreliable`](Self::next_unreliable) until it is empty.
-    pub(crate) fn datagram(&self, datagram: Bytes) -> DatagramEvents {
-        DatagramEvents::new(datagram)
+    ///
+    /// Whatever is in it: QUIC has received and decrypted it, which refusing it does not undo.
+    pub(crate) fn datagram(
+        &mut self,
+        datagram: Bytes,
+        now: Instant,
+    ) -> Result<DatagramEvents, Violation> {
+        self.burden(now)?;
+        Ok(DatagramEvents::new(datagram))
+    }
+
+    /// Counts a datagram, or an event in one that is beyond the budget: what comes without waiting for
+    /// anybody, and costs something before it is refused.
+    fn burden(&mut self, now: Instant) -> Result<(), Violation> {
+        match self.side == Side::Client || self.datagrams.take(now) {
+            true => Ok(()),
+            false => Err(Violation::TooManyDatagrams),
+        }
     }
 
     /// The next event of a datagram that is within its budgets and not late, whether or not the turn
@@ -335,7 +353,12 @@ impl Session {
             });
             let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
             match cause {
-                Some(cause) => self.refuse(id, cause, now)?,
+                Some(cause) => {
+                    self.refuse(id, cause, now)?;
+                    if over {
+                        self.burden(now)?;
+                    }
+                }
                 None => {
                     return Ok(Some(Event {
                         id,
@@ -544,9 +567,23 @@ impl Inbound {
     }
 }
 
+/// How many datagrams a client may send, be there nothing in them, and events in them beyond its budget.
+fn datagrams(limits: &Limits) -> Rate {
+    let most = |unreliable: u32, echo: u32| {
+        let events = unreliable.saturating_add(echo);
+        events.saturating_mul(DATAGRAMS_PER_EVENT)
+    };
+    let (unreliable, echo) = (limits.unreliable_events, limits.echo);
+    Rate::per_second(most(unreliable.per_second, echo.per_second))
+        .burst(most(unreliable.burst, echo.burst))
+}
+
 /// Names a lane that the peer opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneKey(usize);
 
+/// An honest client sends no more datagrams than events, and few events beyond its budget; this many times
+/// as many are an attack.
+const DATAGRAMS_PER_EVENT: u32 = 4;
 /// Entities that `latest_by` tells apart, per remote and connection.
 const MAX_KEYS: usize = 4096;

@@ -25,6 +25,8 @@ pub(crate) enum Violation {
     ImpossibleBarrier,
     #[error("more offences than allowed in a minute")]
     TooManyOffences,
+    #[error("several times more in datagrams than is allowed")]
+    TooManyDatagrams,
     #[error("a lane that was reset")]
     LaneReset,
     #[error("a lane that it does not read")]
@@ -40,7 +42,7 @@ impl From<&Violation> for CloseCode {
         match violation {
             Violation::Malformed(_) => Self::MALFORMED,
             Violation::TooLarge => Self::TOO_LARGE,
-            Violation::TooManyOffences => Self::RATE,
+            Violation::TooManyOffences | Violation::TooManyDatagrams => Self::RATE,
             Violation::UnknownRemote
             | Violation::WrongKind
             | Violation::ControlOffLane

@@ -313,7 +313,7 @@
 //! | `Announce` of an id or a name that is taken, or a name twice in one list | `PROTOCOL_VIOLATION` |
 //! | an event with an id that no remote has (from a client), or of a remote of another kind | `PROTOCOL_VIOLATION` |
 //! | a barrier that is too far ahead | `PROTOCOL_VIOLATION` |
-//! | more events, calls or pings than the budget allows, for too long | `RATE` |
+//! | more events, calls or pings than the budget allows, for too long; datagrams in far larger numbers, whatever they hold | `RATE` |
 //! | not reading what is sent | `SLOW_CONSUMER` |
 //!
 //! A receiver need not look for each of these, but must not suffer from any. Payloads that do not decode

@@ -1,6 +1,6 @@
 //! Attacks on the door: handshakes that never end, hellos that take for ever, crowds from one address.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farfire::CloseCode;
 
@@ -18,6 +18,7 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("stalled_handshakes", stalled_handshakes),
     ("slow_hellos", slow_hellos),
     ("crowds", crowds),
+    ("comebacks", comebacks),
     ("long_hellos", long_hellos),
     ("bad_hellos", bad_hellos),
     ("noise", noise),
@@ -88,6 +89,18 @@ fn crowds(lair: Lair) -> Raid {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
             assert!(inside.len() <= 8, "{} got in", inside.len());
+        }
+    })
+}
+
+/// Joins, breaks a rule, and comes back.
+fn comebacks(lair: Lair) -> Raid {
+    Box::pin(async move {
+        while !lair.is_over() {
+            if let Some(enemy) = lair.join().await {
+                let _ = enemy.uni(&[0xff]).await;
+                enemy.thrown_out().await;
+            }
         }
     })
 }
@@ -226,6 +239,20 @@ async fn a_crowd_from_one_address_leaves_room_for_others() {
     };
     let report = siege.with_newcomers().run("crowds").await;
     report.assert_contained(8);
+}
+
+#[tokio::test]
+async fn who_is_thrown_out_comes_back_at_a_rate() {
+    let Some(siege) = Siege::new(|_, _| {}).await else {
+        return;
+    };
+    let began = Instant::now();
+    let report = siege.with_newcomers().run("comebacks").await;
+    report.assert_contained(8);
+    assert!(!report.ends.is_empty());
+    // Not that many on a slow machine, which is no reason to fail.
+    let most = 64 + 8 * (began.elapsed().as_secs() as usize + 1);
+    assert!(report.fates.len() <= most, "{}", report.fates.len());
 }
 
 #[tokio::test]

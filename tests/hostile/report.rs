@@ -102,11 +102,16 @@ impl Report {
     /// The honest player noticed next to nothing, memory stayed below `most` MiB more, and nothing of
     /// the enemies is left.
     pub(crate) fn assert_contained(&self, most: usize) {
-        assert!(self.sends > 0, "there was no attack");
+        self.assert_bounded(most);
         if rounds() > 0 {
-            let (war, peace) = (median_p99(&self.war), median_p99(&self.peace));
+            let [war, peace] = self.quantiles(0.99);
             assert!(war < 2 * peace, "{self}");
         }
+    }
+
+    /// The same of an attack that the honest player may notice.
+    pub(crate) fn assert_bounded(&self, most: usize) {
+        assert!(self.sends > 0, "there was no attack");
         assert!(self.grown < most << 20, "{self}");
         for fate in &self.fates {
             for stats in &fate.stats.remotes {
@@ -118,6 +123,28 @@ impl Report {
         for (offence, count) in &self.offences {
             assert!(count.is_power_of_two(), "{offence} {count}");
         }
+    }
+
+    /// The rounds whose control run was undisturbed.
+    pub(crate) fn calm(&self) -> Vec<usize> {
+        let peace = || self.peace.iter().map(|slice| quantile(slice, 0.99));
+        let Some(best) = peace().min() else {
+            return Vec::new();
+        };
+        let rounds = peace().enumerate();
+        let calm = rounds.filter(|(_, p99)| *p99 <= NOISE * best);
+        calm.map(|(round, _)| round).collect()
+    }
+
+    /// The median, over the calm rounds, of a quantile in war and in peace.
+    fn quantiles(&self, share: f64) -> [Duration; 2] {
+        let calm = self.calm();
+        [&self.war, &self.peace].map(|slices| {
+            let of = |round: &usize| quantile(&slices[*round], share);
+            let mut quantiles: Vec<_> = calm.iter().map(of).collect();
+            quantiles.sort_unstable();
+            quantiles[quantiles.len() / 2]
+        })
     }
 
     /// Every enemy was thrown out, with this code.
@@ -151,26 +178,21 @@ impl fmt::Display for Report {
         if self.peace.is_empty() {
             return Ok(());
         }
-        let (war, peace) = (median_p99(&self.war), median_p99(&self.peace));
+        let [war, peace] = self.quantiles(0.99);
+        let [war_half, peace_half] = self.quantiles(0.5);
+        let (calm, fought) = (self.calm().len(), self.peace.len());
         let ratio = war.as_secs_f64() / peace.as_secs_f64();
         write!(f, "; honest p99 {war:?}, {peace:?} without: {ratio:.2}")?;
         write!(
             f,
-            " (p50 {:?}, {:?})",
-            median(&self.war, 0.5),
-            median(&self.peace, 0.5)
+            " (p50 {war_half:?}, {peace_half:?}; {calm} calm rounds of {fought})"
         )
     }
 }
 
-fn median_p99(slices: &[Vec<Duration>]) -> Duration {
-    median(slices, 0.99)
+fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    sorted[(sorted.len() as f64 * share) as usize]
 }
 
-/// The median, over the slices, of a quantile.
-fn median(slices: &[Vec<Duration>], share: f64) -> Duration {
-    let at = |slice: &Vec<Duration>| slice[(slice.len() as f64 * share) as usize];
-    let mut quantiles: Vec<_> = slices.iter().map(at).collect();
-    quantiles.sort_unstable();
-    quantiles[quantiles.len() / 2]
-}
+/// A control run whose p99 is this many times that of the best one shows what else the machine did.
+const NOISE: u32 = 3;

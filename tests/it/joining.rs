@@ -9,7 +9,9 @@ use std::{
 
 use farfire::{
     Admission, Client, CloseCode, ConnectError, Limits, Network, Player, PlayerId, Refusal,
-    RemoteEvent, Timeouts, tls::Trust,
+    RemoteEvent, Server, Timeouts,
+    testing::SimNet,
+    tls::{Identity, Trust},
 };
 use quinn::ConnectionError;
 use tokio::sync::Semaphore;
@@ -446,6 +448,43 @@ async fn one_address_may_not_take_all_places() {
     );
     within(ada.leave()).await;
     within(world.join("Cy")).await;
+}
+
+/// Coming back is for the price of a handshake, so that there is a rate of it. On virtual time, in which
+/// a handshake takes none.
+#[tokio::test(start_paused = true)]
+async fn one_address_may_not_come_back_as_fast_as_it_can() {
+    let net = SimNet::new();
+    let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
+        .network(&net.network(None))
+        .limits(limits(|limits| limits.connections_per_address = 80))
+        .start()
+        .unwrap();
+    let network = net.network(None);
+    let come = async || {
+        let trust = Trust::pinned([server.pin()]);
+        let client = Client::builder("10.0.0.1:4433", trust).network(&network);
+        let client = client.connect().await?;
+        client.leave().await;
+        Ok::<_, ConnectError>(())
+    };
+    for _ in 0..80 {
+        come().await.unwrap();
+    }
+    let handshakes = server.stats().handshakes;
+    for _ in 0..5 {
+        let error = come().await.unwrap_err();
+        assert!(matches!(error, ConnectError::Busy { .. }), "{error:?}");
+    }
+    let stats = server.stats();
+    assert!(stats.turned_away >= 5, "{stats:?}");
+    assert_eq!(stats.handshakes, handshakes, "none was worth one");
+    // An eighth of them comes back in a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..10 {
+        come().await.unwrap();
+    }
+    come().await.unwrap_err();
 }
 
 /// Design 2.10, 2.11: a refusal comes on the hello stream itself, and the close carries its code.

@@ -18,6 +18,7 @@ mod leaving;
 mod ledger;
 mod ordering;
 mod overload;
+mod pace;
 mod raw;
 mod remotes;
 mod smoke;

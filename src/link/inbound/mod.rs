@@ -1,5 +1,6 @@
 //! The receiving half of a connection's task: from streams and datagrams to handlers.
 
+mod pace;
 mod streams;
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use quinn::RecvStream;
 
-use self::streams::{Content, Stream};
+use self::{
+    pace::Pace,
+    streams::{Content, Stream},
+};
 use super::{
     Link, Wiring,
     serve::{run_event_handler, watch},
@@ -47,6 +51,7 @@ pub(super) struct Inbound<C> {
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
     turn: Turn,
+    pace: Pace,
     /// The player has been removed.
     ignores_events: bool,
 }
@@ -132,6 +137,7 @@ impl<C: HandlerContext> Inbound<C> {
         );
         Self {
             generation: wiring.registry.generation(),
+            pace: Pace::new(wiring.side, &wiring.limits, now),
             wiring,
             context,
             link,
@@ -188,6 +194,11 @@ impl<C: HandlerContext> Inbound<C> {
         self.session
             .start_turn(self.turn.frames.min(FRAMES_PER_LOOK));
         self.turn.frames == 0
+    }
+
+    /// Whether something that has arrived is left unread because its sender has used up its bytes.
+    pub(super) fn is_resting(&self) -> bool {
+        self.pace.is_resting()
     }
 
     /// Ends the turn if it has taken long by `now`: handlers take what they like.
@@ -263,7 +274,7 @@ impl<C: HandlerContext> Inbound<C> {
     pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
         // One without events takes a look as well.
         self.session.spend_turn();
-        let mut events = self.session.datagram(datagram);
+        let mut events = self.session.datagram(datagram, self.turn.now)?;
         loop {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);

@@ -39,27 +39,40 @@ pub(super) enum Content {
     Done,
 }
 
+/// What reading left of a stream.
+enum Left {
+    Nothing,
+    ForTheNextTurn,
+    /// Until the peer has bytes again.
+    AtItsSender,
+}
+
 impl<C: HandlerContext> Inbound<C> {
-    /// Reads what there is of every stream, within the turn. True if more may be there.
+    /// Reads what there is of every stream, within the turn and the pace. True if more may be there.
     pub(in crate::link) fn poll_streams(
         &mut self,
         cx: &mut Context<'_>,
         notices: &mut Vec<Notice>,
     ) -> Result<bool, Violation> {
-        let mut ended_at = None;
+        self.pace.look(self.turn.now);
+        let (mut left_at, mut turn_over) = (None, false);
         let count = self.streams.len();
         for step in 0..count {
             let at = (self.first + step) % count;
-            if self.poll_stream(at, cx, notices)? {
-                ended_at = ended_at.or(Some(at));
+            match self.poll_stream(at, cx, notices)? {
+                Left::Nothing => continue,
+                Left::ForTheNextTurn => turn_over = true,
+                Left::AtItsSender => {}
             }
+            left_at = left_at.or(Some(at));
         }
-        // The stream that took the turn up is the last of the next one.
-        self.first = ended_at.map_or(0, |at| at + 1);
+        // The stream that took the turn up, or all that its sender had, is the last of the next one.
+        self.first = left_at.map_or(0, |at| at + 1);
+        let rested = self.must_rest() && self.pace.poll_rest(cx, self.turn.now).is_ready();
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
         self.link.passed.set(self.session.passed());
-        Ok(ended_at.is_some())
+        Ok(turn_over || rested)
     }
 
     fn poll_stream(
@@ -67,20 +80,23 @@ impl<C: HandlerContext> Inbound<C> {
         at: usize,
         cx: &mut Context<'_>,
         notices: &mut Vec<Notice>,
-    ) -> Result<bool, Violation> {
+    ) -> Result<Left, Violation> {
         loop {
             if let Content::Lane { key, .. } = self.streams[at].content
                 && !self.drain_lane(key, notices)?
             {
-                return Ok(true);
+                return Ok(Left::ForTheNextTurn);
             }
             if self.turn_is_over() {
-                return Ok(true);
+                return Ok(Left::ForTheNextTurn);
+            }
+            if self.must_rest() {
+                return Ok(Left::AtItsSender);
             }
             let read = {
                 let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
                 match read.poll(cx) {
-                    Poll::Pending => return Ok(false),
+                    Poll::Pending => return Ok(Left::Nothing),
                     Poll::Ready(read) => read,
                 }
             };
@@ -90,13 +106,14 @@ impl<C: HandlerContext> Inbound<C> {
                         let chunk = std::mem::take(&mut self.chunks[chunk]);
                         // A large event takes as many looks as it has packets.
                         self.session.spend_turn();
+                        self.pace.spend(chunk.len());
                         self.stream_bytes(at, chunk)?;
                     }
                 }
                 Ok(None) => {
                     self.session.spend_turn();
                     self.stream_finished(at, notices)?;
-                    return Ok(false);
+                    return Ok(Left::Nothing);
                 }
                 Err(ReadError::Reset(_)) => {
                     self.session.spend_turn();
@@ -106,15 +123,21 @@ impl<C: HandlerContext> Inbound<C> {
                     }
                     // An event whose sender gave up is no event, and costs as much.
                     self.session.taken_back(clock::now())?;
-                    return Ok(false);
+                    return Ok(Left::Nothing);
                 }
                 // The connection is gone; its task hears of that elsewhere.
                 Err(_) => {
                     self.streams[at].content = Content::Done;
-                    return Ok(false);
+                    return Ok(Left::Nothing);
                 }
             }
         }
+    }
+
+    /// Whether nothing more is read because the peer has used up its bytes. What has arrived before the
+    /// connection ended is read regardless.
+    fn must_rest(&self) -> bool {
+        self.pace.is_used_up() && self.turn.ends.is_some()
     }
 
     fn stream_bytes(&mut self, at: usize, bytes: Bytes) -> Result<(), Violation> {

@@ -42,6 +42,39 @@ fn a_client_has_one_budget_per_kind_of_event() {
     );
 }
 
+/// Whatever is in them and whatever the offences allow: QUIC has decrypted them.
+#[test]
+fn more_datagrams_than_any_events_need_end_the_connection() {
+    let limits = Limits {
+        unreliable_events: Rate::per_second(10),
+        echo: Rate::per_second(5),
+        offences_per_minute: u32::MAX,
+        ..Limits::default()
+    };
+    let mut peer = Peer::new(Side::Server, &limits);
+    for second in 0..3 {
+        for number in 0..4 * (10 + 5) {
+            // As many events as there may be, and then nothing.
+            let events = [(second * 60 + number, 0)];
+            let events = if number < 10 { &events[..] } else { &[] };
+            assert!(peer.datagram(POSE, events).is_ok(), "{number}");
+        }
+        assert_eq!(peer.datagram(POSE, &[]), Err(Violation::TooManyDatagrams));
+        peer.now += Duration::from_secs(1);
+    }
+    // Of events beyond the budget, each counts beside the datagram that they are in.
+    let mut peer = Peer::new(Side::Server, &limits);
+    let events: Vec<_> = (0..100).map(|sequence| (sequence, 0)).collect();
+    assert_eq!(
+        peer.datagram(POSE, &events),
+        Err(Violation::TooManyDatagrams)
+    );
+    assert_eq!(peer.stats("Pose").refused, [(DropCause::RateLimit, 4 * 15)]);
+    // A server may send its clients what it likes.
+    let mut peer = Peer::new(Side::Client, &limits);
+    assert!((0..1000).all(|_| peer.datagram(POSE, &[]).is_ok()));
+}
+
 /// R124.
 #[test]
 fn a_remote_has_a_budget_of_its_own() {

@@ -157,7 +157,7 @@ impl Peer {
         for (sequence, byte) in events {
             put_datagram_event(&mut datagram, id, *sequence, &[*byte]);
         }
-        let mut events = self.session.datagram(datagram.into());
+        let mut events = self.session.datagram(datagram.into(), self.now)?;
         let mut through = Vec::new();
         while let Some(event) =
             self.session
@@ -403,7 +403,9 @@ proptest::proptest! {
         for datagram in datagrams {
             let mut bytes = bytes::BytesMut::new();
             bytes.put_slice(&datagram);
-            let mut events = peer.session.datagram(bytes.freeze());
+            let Ok(mut events) = peer.session.datagram(bytes.freeze(), peer.now) else {
+                break;
+            };
             while let Ok(Some(_)) = peer.session.next_unreliable(&mut events, &peer.remotes, peer.now) {}
         }
         peer.ledger.end_receiving();

@@ -72,10 +72,11 @@ fn the_entities_of_latest_by_are_bounded() {
     });
     peer.remotes.0.get_mut(&BY_ENTITY).unwrap().key = Some(first_four);
     peer.session.unreliable = Bucket::new(Rate::per_second(1_000_000), peer.now);
+    peer.session.datagrams = Bucket::new(Rate::per_second(1_000_000), peer.now);
     for sequence in 0..10_000u32 {
         let mut datagram = Vec::new();
         put_datagram_event(&mut datagram, BY_ENTITY, sequence, &sequence.to_le_bytes());
-        let mut events = peer.session.datagram(datagram.into());
+        let mut events = peer.session.datagram(datagram.into(), peer.now).unwrap();
         let event = peer
             .session
             .next_unreliable(&mut events, &peer.remotes, peer.now)

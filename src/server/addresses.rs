@@ -1,0 +1,207 @@
+//! Where connections come from: how many there are from each address, and how often one may come back.
+//!
+//! Knows nothing about what a connection is; time is an argument.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::{Limits, Rate},
+    session::budget::Bucket,
+};
+
+/// The addresses that have connections, or had some a moment ago.
+pub(super) struct Addresses {
+    /// Connections of one address.
+    most: usize,
+    /// Connections that one address makes.
+    rate: Rate,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    here: HashMap<IpAddr, usize>,
+    /// Of the addresses whose buckets are not full.
+    rates: HashMap<IpAddr, Bucket>,
+    swept: Option<Instant>,
+}
+
+impl Addresses {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let most = limits.connections_per_address;
+        let burst = u32::try_from(most.max(LEAST_BURST)).unwrap_or(u32::MAX);
+        Arc::new(Self {
+            most,
+            rate: Rate::per_second(burst / SECONDS_TO_REFILL).burst(burst),
+            table: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are that have connections.
+    #[cfg(feature = "testing")]
+    pub(super) fn len(&self) -> usize {
+        self.lock().here.len()
+    }
+
+    /// Whether one more connection from `address` would be counted.
+    pub(super) fn has_room(&self, address: IpAddr, now: Instant) -> bool {
+        let mut table = self.lock();
+        let here = table.here.get(&address).copied().unwrap_or(0);
+        let rate = table.rates.get_mut(&address);
+        here < self.most && rate.is_none_or(|rate| rate.has(now))
+    }
+
+    /// Counts a connection from `address`, which has proven that it is there, unless there are too many
+    /// or too many have come just now.
+    pub(super) fn count(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<FromAddress> {
+        let mut table = self.lock();
+        let here = table.here.get(&address).copied().unwrap_or(0);
+        if here >= self.most || !table.take(address, self.rate, now) {
+            return None;
+        }
+        table.here.insert(address, here + 1);
+        Some(FromAddress {
+            address,
+            addresses: self.clone(),
+        })
+    }
+}
+
+impl Table {
+    fn take(&mut self, address: IpAddr, rate: Rate, now: Instant) -> bool {
+        if let Some(bucket) = self.rates.get_mut(&address) {
+            return bucket.take(now);
+        }
+        if self.rates.len() >= MOST_RATES && !self.sweep(now) {
+            // Whoever has so many addresses is not slowed down by a rate for each of them, and nobody
+            // else is to be kept out for it.
+            return true;
+        }
+        let mut bucket = Bucket::new(rate, now);
+        let taken = bucket.take(now);
+        self.rates.insert(address, bucket);
+        taken
+    }
+
+    /// Forgets the buckets that are full again; true if that made room.
+    fn sweep(&mut self, now: Instant) -> bool {
+        let due = |swept| now.saturating_duration_since(swept) >= SWEEP;
+        if self.swept.is_none_or(due) {
+            self.swept = Some(now);
+            self.rates.retain(|_, bucket| !bucket.is_full(now));
+        }
+        self.rates.len() < MOST_RATES
+    }
+}
+
+/// A connection counted against its address, until this is dropped.
+pub(super) struct FromAddress {
+    address: IpAddr,
+    addresses: Arc<Addresses>,
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut table = self.addresses.lock();
+        if let Some(count) = table.here.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                table.here.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Connections that an address may make in one go, however few it may have: who is alone there may
+/// still lose its connection a few times.
+const LEAST_BURST: usize = 64;
+/// How long it takes until it may make as many again.
+const SECONDS_TO_REFILL: u32 = 8;
+/// Addresses whose rates are kept; some 400 KiB.
+const MOST_RATES: usize = 4096;
+/// Between two looks at which of them can be forgotten.
+const SWEEP: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    const ADA: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const BOB: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+    fn addresses(most: usize) -> Arc<Addresses> {
+        let limits = Limits {
+            connections_per_address: most,
+            ..Limits::default()
+        };
+        Addresses::new(&limits)
+    }
+
+    #[test]
+    fn an_address_has_as_many_connections_as_it_may_at_a_time() {
+        let (addresses, now) = (addresses(2), Instant::now());
+        let first = addresses.count(ADA, now).unwrap();
+        let _second = addresses.count(ADA, now).unwrap();
+        assert!(!addresses.has_room(ADA, now));
+        assert!(addresses.count(ADA, now).is_none());
+        assert!(addresses.count(BOB, now).is_some());
+        drop(first);
+        assert!(addresses.has_room(ADA, now));
+        assert!(addresses.count(ADA, now).is_some());
+    }
+
+    #[test]
+    fn who_leaves_and_comes_back_does_so_at_a_rate() {
+        let (addresses, start) = (addresses(64), Instant::now());
+        let comes = |now| (0..1000).filter(move |_| addresses.count(ADA, now).is_some());
+        assert_eq!(comes.clone()(start).count(), 64);
+        assert_eq!(comes(start + Duration::from_secs(2)).count(), 16);
+    }
+
+    #[test]
+    fn asking_for_room_takes_none() {
+        let (addresses, now) = (addresses(64), Instant::now());
+        assert!((0..1000).all(|_| addresses.has_room(ADA, now)));
+        while addresses.count(ADA, now).is_some() {}
+        assert!(!addresses.has_room(ADA, now));
+        assert!(addresses.has_room(BOB, now));
+        assert!(addresses.has_room(ADA, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn all_that_an_address_may_have_can_come_at_once() {
+        for most in [1, 100, 10_000, usize::MAX] {
+            let (addresses, now) = (addresses(most), Instant::now());
+            let here: Vec<_> = (0..most.min(10_000))
+                .map_while(|_| addresses.count(ADA, now))
+                .collect();
+            assert_eq!(here.len(), most.min(10_000));
+        }
+    }
+
+    #[test]
+    fn addresses_are_forgotten_and_bounded() {
+        let (addresses, start) = (addresses(64), Instant::now());
+        let address = |number: u32| IpAddr::V4(Ipv4Addr::from(number));
+        for number in 0..3 * MOST_RATES as u32 {
+            assert!(addresses.count(address(number), start).is_some());
+        }
+        assert_eq!(addresses.lock().rates.len(), MOST_RATES);
+        assert_eq!(addresses.lock().here.len(), 0);
+        // One token of each was taken, and is back.
+        let later = start + Duration::from_secs(1);
+        assert!(addresses.count(ADA, later).is_some());
+        assert_eq!(addresses.lock().rates.len(), 1);
+    }
+}
