@@ -21,7 +21,7 @@ const MODULES: &[(&str, &str)] = &[
     // Plumbing.
     (
         "tls",
-        "arc_swap fd_lock quinn rcgen rustls serde thiserror time toml tracing webpki_roots",
+        "arc_swap fd_lock if_addrs quinn rcgen rustls serde thiserror time toml tracing webpki_roots",
     ),
     ("lan", "if_addrs mdns_sd subtle thiserror tokio"),
     ("clock", "tokio"),

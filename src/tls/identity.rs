@@ -37,8 +37,9 @@ impl Identity {
     /// that start at the same moment end up with the same identity.
     ///
     /// The certificate is self-signed with an ECDSA P-256 key, valid from the day before for one
-    /// year, for `localhost`, the loopback addresses and this machine's name. When two thirds of
-    /// its life are over it is issued again for the same key, so the pin stays as it is.
+    /// year, for `localhost`, the loopback addresses, this machine's name and the private addresses
+    /// that it has then. When two thirds of its life are over it is issued again for the same key,
+    /// so the pin stays as it is.
     /// Certificates that farfire did not issue are used as they are.
     ///
     /// This blocks on the disk, for up to a quarter of a second more when only one of the two files

@@ -1,7 +1,7 @@
 //! Handshakes between real endpoints on the loopback interface. The first is the one that matters
 //! most.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use quinn::{ConnectionError, Endpoint};
 use rcgen::KeyPair;
@@ -245,12 +245,31 @@ async fn roots_insist_on_the_name() {
             handshake(server_config(&server.identity, ALPN).unwrap(), &trust, name).await;
         assert!(connected.is_ok(), "{name}: {connected:?}");
     }
-    for name in ["elsewhere.example", "10.0.0.1"] {
+    for name in ["elsewhere.example", "203.0.113.7"] {
         let (connected, verdict) =
             handshake(server_config(&server.identity, ALPN).unwrap(), &trust, name).await;
         assert!(connected.is_err(), "{name}");
         assert_eq!(verdict.fault(), Some(CertificateFault::WrongName));
     }
+}
+
+#[tokio::test]
+async fn a_certificate_names_the_private_addresses_of_its_machine() {
+    let server = server(valid());
+    let trust = Trust::roots(server.pem.as_bytes()).unwrap();
+    let own = if_addrs::get_if_addrs().unwrap();
+    let own = own.into_iter().map(|interface| interface.ip());
+    let private = own.filter(|ip| matches!(ip, IpAddr::V4(v4) if v4.is_private()));
+    let Some(address) = private.map(|ip| ip.to_string()).next() else {
+        return eprintln!("skipped: this machine has no private address");
+    };
+    let (connected, _) = handshake(
+        server_config(&server.identity, ALPN).unwrap(),
+        &trust,
+        &address,
+    )
+    .await;
+    assert!(connected.is_ok(), "{address}: {connected:?}");
 }
 
 #[tokio::test]

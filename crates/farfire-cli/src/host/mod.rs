@@ -68,6 +68,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
     let server = start(&options, &conditioner, game.clone())?;
     game.open(&server);
     let paint = Paint::stdout();
+    // Before it is shown: one that comes in between is then told once too often.
+    let shown = server.pin();
     let invitation = Invitation::of(&server, &options);
     let mut console = match options.json {
         true => Console::for_programs(),
@@ -89,6 +91,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Complaint> {
         json: options.json,
         meters: Default::default(),
         rows: Vec::new(),
+        shown,
     };
     session.run(&mut signals).await
 }

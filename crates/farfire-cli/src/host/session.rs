@@ -7,6 +7,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use farfire::{
     Player, PlayerId, PlaytestServer,
     conditioner::{Conditioner, Preset},
+    tls::Pin,
 };
 use tokio::{
     sync::mpsc::Receiver,
@@ -39,6 +40,8 @@ pub(super) struct Session {
     pub(super) json: bool,
     pub(super) meters: HashMap<PlayerId, Meter>,
     pub(super) rows: Vec<Row>,
+    /// Whose code is on the screen.
+    pub(super) shown: Pin,
 }
 
 impl Session {
@@ -191,7 +194,31 @@ impl Session {
         if let unseen @ 1.. = self.game.take_unseen() {
             self.object(&format!("{unseen} lines came too fast to be shown"));
         }
+        self.look_at_identity();
         self.refresh();
+    }
+
+    /// Another identity makes the link and the code on the screen those of nobody.
+    fn look_at_identity(&mut self) {
+        let pin = self.server.pin();
+        if self.shown == pin {
+            return;
+        }
+        self.shown = pin;
+        let (link, code) = (self.server.link().to_string(), pin.code().to_string());
+        let paint = self.paint;
+        self.tell(
+            || {
+                format!(
+                    "{}\nlink  {link}\ncode  {code}",
+                    paint.paint(
+                        YELLOW,
+                        "The identity was replaced: the link and the code from before are no longer yours."
+                    )
+                )
+            },
+            || Record::new("identity").text("link", &link).text("code", &code),
+        );
     }
 
     fn show(&mut self, seen: Seen) {

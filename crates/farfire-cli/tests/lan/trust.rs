@@ -194,6 +194,25 @@ fn a_next_identity_that_was_announced_is_believed_when_it_comes() {
 }
 
 #[test]
+fn a_host_whose_identity_is_replaced_shows_the_new_link() {
+    let (person, ada) = (Person::new(), Person::new());
+    let mut host = person.host(&[]);
+    let before = host.link();
+    person.run(&["cert", "rotate"]).assert_succeeded();
+    person.run(&["cert", "rotate", "--now"]).assert_succeeded();
+    let replaced = host.running.record("identity");
+    assert_ne!(replaced["code"], host.text("code"));
+    ada.run(&["join", &before]).assert_failed(
+        4,
+        "is not the server that was meant",
+        "copy the link again",
+    );
+    let link = replaced["link"].as_str().unwrap();
+    ada.run(&["join", link]).assert_succeeded();
+    host.quit();
+}
+
+#[test]
 fn nobody_else_can_read_what_is_kept() {
     let (host, ada) = (Person::new(), Person::new());
     let host = host.host(&["--token"]);

@@ -1,4 +1,4 @@
-//! Playing over a network that is none of this machine's: two network namespaces with a cable between them.
+//! Playing over a network that is none of this machine's: two network namespaces, joined by a bridge in a third.
 //!
 //! Everything runs in namespaces that this program makes for itself, so nothing of it reaches another
 //! network, and nothing is left of it. Where they cannot be made, the tests are skipped and counted as ignored.

@@ -1,4 +1,4 @@
-//! Two machines with a cable between them, made of namespaces.
+//! Two machines on a switch, made of namespaces: each of them one, and the switch a bridge in a third.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ pub(crate) fn outer(marker: &str) -> Result<Command, String> {
     // Named namespaces are files below /run, which nobody else has to see.
     let prepare = "mount -t tmpfs tmpfs /run && ip link set lo up";
     let trial = format!(
-        "{prepare} && ip netns add a && ip link add x netns a type veth peer name y && ip netns exec a true"
+        "{prepare} && ip netns add a && ip link add x netns a type veth peer name y && ip -n a link add z type bridge && ip netns exec a true"
     );
     let mut whys = Vec::new();
     for rights in [&[][..], &["--user", "--map-root-user"]] {
@@ -46,6 +46,7 @@ pub(crate) fn outer(marker: &str) -> Result<Command, String> {
 
 /// Two machines, the host's at [`HOST`] and the player's at [`PLAYER`].
 pub(crate) struct Lan {
+    switch: String,
     host: String,
     player: String,
 }
@@ -55,18 +56,28 @@ impl Lan {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let lan = Self {
+            switch: format!("switch{number}"),
             host: format!("host{number}"),
             player: format!("player{number}"),
         };
-        let Self { host, player } = &lan;
-        for name in [host, player] {
+        let Self {
+            switch,
+            host,
+            player,
+        } = &lan;
+        for name in [switch, host, player] {
             ip(&format!("netns add {name}"));
             ip(&format!("-n {name} link set lo up"));
         }
-        ip(&format!(
-            "link add eth0 netns {host} type veth peer name eth0 netns {player}"
-        ));
+        ip(&format!("-n {switch} link add br0 type bridge"));
+        ip(&format!("-n {switch} link set br0 mtu {mtu} up"));
         for (name, address) in [(host, HOST), (player, PLAYER)] {
+            ip(&format!(
+                "link add eth0 netns {name} type veth peer name {name} netns {switch}"
+            ));
+            ip(&format!(
+                "-n {switch} link set {name} master br0 mtu {mtu} up"
+            ));
             ip(&format!("-n {name} addr add {address}/24 dev eth0"));
             ip(&format!("-n {name} link set eth0 mtu {mtu} up"));
         }
@@ -97,7 +108,7 @@ impl Lan {
         ip(&format!("-n {player} addr add {MOVED}/24 dev eth0"));
     }
 
-    /// The most bytes that a packet has on the cable.
+    /// The most bytes that a packet of the host has.
     pub(crate) fn mtu(&self) -> String {
         ip(&format!("-n {} -o link show eth0", self.host))
     }
@@ -105,7 +116,7 @@ impl Lan {
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        for name in [&self.host, &self.player] {
+        for name in [&self.host, &self.player, &self.switch] {
             // Best effort: all of it goes with this program.
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
