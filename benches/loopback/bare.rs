@@ -113,7 +113,16 @@ impl Bare {
     }
 
     pub(crate) fn calls_apart(&self, trips: usize) -> Vec<Duration> {
-        let program = Builder::new_current_thread().enable_all().build().unwrap();
+        self.calls_from(Builder::new_current_thread(), trips)
+    }
+
+    /// The same from a task of a runtime that moves its tasks between threads.
+    pub(crate) fn calls_from_many(&self, trips: usize) -> Vec<Duration> {
+        self.calls_from(Builder::new_multi_thread(), trips)
+    }
+
+    fn calls_from(&self, mut program: Builder, trips: usize) -> Vec<Duration> {
+        let program = program.enable_all().build().unwrap();
         let task = program.spawn(calls(self.connection.clone(), trips));
         program.block_on(task).unwrap()
     }
