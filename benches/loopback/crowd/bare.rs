@@ -36,7 +36,7 @@ pub(super) struct Quinn {
 impl Quinn {
     pub(super) fn start(bytes: usize) -> Self {
         let (certificate, key) = identity();
-        let runtime = runtime("quinn-server", false);
+        let runtime = runtime("quinn-server", None);
         let mut config = server_config(certificate.clone(), key);
         config.transport_config(Arc::new(transport()));
         let endpoint = {
@@ -143,7 +143,7 @@ impl Crowd {
     pub(super) fn new(address: SocketAddr, certificate: &str) -> Self {
         let byte = |at: usize| u8::from_str_radix(&certificate[at..at + 2], 16).unwrap();
         let certificate: Vec<u8> = (0..certificate.len()).step_by(2).map(byte).collect();
-        let runtime = runtime("quinn-clients", false);
+        let runtime = runtime("quinn-clients", None);
         let mut endpoint = {
             let _entered = runtime.enter();
             Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap()
