@@ -120,16 +120,24 @@ impl Group {
     }
 }
 
+/// How much of it is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    /// Only whether everything runs.
+    pub(crate) smoke: bool,
+    pub(crate) rounds: u32,
+}
+
 /// Runs a group and gives its lines, the first of them about the machine.
-pub(crate) fn measure(root: &Path, group: &Group, smoke: bool) -> io::Result<String> {
-    let before = load();
+pub(crate) fn measure(root: &Path, group: &Group, effort: Effort) -> io::Result<String> {
+    let (before, smoke) = (load(), effort.smoke);
     let lines = match &group.what {
         What::Loopback {
             pinned,
             rounds,
             workloads,
-        } => loopback(root, workloads, *pinned, *rounds, smoke)?,
-        What::FanOut => fan_out(root, smoke)?,
+        } => loopback(root, workloads, *pinned, *rounds, effort)?,
+        What::FanOut => fan_out(root, effort)?,
         What::Instructions => instructions(root, smoke)?,
         What::Allocations => allocations(root)?,
         What::Steps => steps(root, smoke)?,
@@ -145,32 +153,32 @@ fn loopback(
     workloads: &[&str],
     pinned: bool,
     rounds: u32,
-    smoke: bool,
+    effort: Effort,
 ) -> io::Result<Vec<String>> {
     let program = build(root, "loopback")?;
     let mut command = match pinned {
         true => on_one_core(&program),
         false => std::process::Command::new(&program),
     };
-    match smoke {
+    match effort.smoke {
         true => command.arg("--smoke"),
-        false => command.args(["--rounds", &rounds.to_string()]),
+        false => command.args(["--rounds", &rounds.min(effort.rounds).to_string()]),
     };
     let text = output(command.args(["--json", "--exact"]).args(workloads))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// Grows the crowd until the server is busy; the other sizes are small enough.
-fn fan_out(root: &Path, smoke: bool) -> io::Result<Vec<String>> {
+fn fan_out(root: &Path, effort: Effort) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut stopped = false;
     for (name, rounds) in CROWDS {
         let large = name.starts_with("1000") || name.starts_with("5000");
         let at_60 = name.ends_with("players");
-        if (smoke && large) || (stopped && at_60) {
+        if (effort.smoke && large) || (stopped && at_60) {
             continue;
         }
-        match loopback(root, &[name], false, *rounds, smoke) {
+        match loopback(root, &[name], false, *rounds, effort) {
             Ok(some) => lines.extend(some),
             Err(error) => lines.push(json!({"failed": name, "why": error.to_string()}).to_string()),
         }

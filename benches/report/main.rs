@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench report` runs the other benchmarks, keeps what they print in docs/performance/,
 //! draws the plots beside it, and rewrites the marked sections of the page. `--only NAME` measures one
-//! group and takes the others from what was kept, `--render` measures nothing, `--peers` also runs what
+//! group and takes the others from what was kept,
+//! `--rounds N` takes no more rounds than that, `--render` measures nothing, `--peers` also runs what
 //! one would use instead, and `--smoke` does all of it in seconds and in a temporary folder.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
@@ -24,7 +25,7 @@ use std::{
     process::ExitCode,
 };
 
-use self::groups::GROUPS;
+use self::groups::{Effort, GROUPS};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -42,7 +43,13 @@ fn main() -> ExitCode {
         Some(only) => only == name,
         None => !has("--render") && (name != "peers" || has("--peers")),
     };
-    match report(has("--smoke"), wanted) {
+    let rounds = arguments.iter().position(|argument| argument == "--rounds");
+    let rounds = rounds.and_then(|at| arguments.get(at + 1)?.parse().ok());
+    let effort = Effort {
+        smoke: has("--smoke"),
+        rounds: rounds.unwrap_or(u32::MAX),
+    };
+    match report(effort, wanted) {
         Ok(page) => {
             println!("wrote {}", page.display());
             ExitCode::SUCCESS
@@ -54,9 +61,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn report(smoke: bool, wanted: impl Fn(&str) -> bool) -> io::Result<PathBuf> {
+fn report(effort: Effort, wanted: impl Fn(&str) -> bool) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let place = match smoke {
+    let place = match effort.smoke {
         true => scratch(root)?,
         false => root.to_owned(),
     };
@@ -66,7 +73,7 @@ fn report(smoke: bool, wanted: impl Fn(&str) -> bool) -> io::Result<PathBuf> {
     for group in GROUPS.iter().filter(|group| wanted(group.name)) {
         let workloads = group.workloads().len();
         println!("{}: {}, {workloads} workloads", group.name, group.about);
-        let text = groups::measure(root, group, smoke)?;
+        let text = groups::measure(root, group, effort)?;
         fs::write(kept.join(format!("{}.jsonl", group.name)), text)?;
     }
     let measured = figures::Measured::read(&kept, GROUPS.iter().map(|group| group.name))?;
