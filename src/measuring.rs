@@ -88,6 +88,7 @@ fn push(outboxes: &mut [Outbox], entry: &Entry<()>, payload: &[u8]) -> bool {
         kind: entry.declaration.kind,
         policy: &entry.spec.policy,
         payload,
+        patient: false,
     };
     outboxes
         .iter_mut()

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -29,6 +29,7 @@ pub(crate) struct Bare {
     pub(crate) connection: Connection,
     /// Bytes and datagrams that the server took without an answer.
     pub(crate) sunk: Arc<AtomicUsize>,
+    _polling: Option<Arc<()>>,
 }
 
 impl Bare {
@@ -39,7 +40,9 @@ impl Bare {
     /// `busy` has both threads poll instead of sleeping.
     pub(crate) fn start_with(busy: bool) -> Self {
         let (certificate, key) = identity();
-        let server = runtime("quinn-server", busy);
+        let polling = busy.then(Arc::default);
+        let busy = || polling.as_ref().map(Arc::downgrade);
+        let server = runtime("quinn-server", busy());
         let (send, receive) = mpsc::channel();
         let chain = certificate.clone();
         let sunk = Arc::<AtomicUsize>::default();
@@ -54,7 +57,7 @@ impl Bare {
             }
         });
         let address = receive.recv().unwrap();
-        let runtime = runtime("quinn-client", busy);
+        let runtime = runtime("quinn-client", busy());
         let (send, receive) = mpsc::channel();
         runtime.spawn(async move {
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -72,6 +75,7 @@ impl Bare {
             runtime,
             connection: receive.recv().unwrap(),
             sunk,
+            _polling: polling,
         }
     }
 
@@ -113,7 +117,16 @@ impl Bare {
     }
 
     pub(crate) fn calls_apart(&self, trips: usize) -> Vec<Duration> {
-        let program = Builder::new_current_thread().enable_all().build().unwrap();
+        self.calls_from(Builder::new_current_thread(), trips)
+    }
+
+    /// The same from a task of a runtime that moves its tasks between threads.
+    pub(crate) fn calls_from_many(&self, trips: usize) -> Vec<Duration> {
+        self.calls_from(Builder::new_multi_thread(), trips)
+    }
+
+    fn calls_from(&self, mut program: Builder, trips: usize) -> Vec<Duration> {
+        let program = program.enable_all().build().unwrap();
         let task = program.spawn(calls(self.connection.clone(), trips));
         program.block_on(task).unwrap()
     }
@@ -182,16 +195,19 @@ async fn echo(connection: Connection, sunk: Arc<AtomicUsize>) {
 }
 
 /// A single-threaded runtime on a thread of its own, as farfire's network threads are.
-pub(crate) fn runtime(name: &str, busy: bool) -> Handle {
+///
+/// It polls instead of sleeping until whoever holds `busy` is gone: the next workload is not to share its
+/// core with it.
+pub(crate) fn runtime(name: &str, busy: Option<Weak<()>>) -> Handle {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(31)
         .build()
         .unwrap();
     let handle = runtime.handle().clone();
-    if busy {
-        handle.spawn(async {
-            loop {
+    if let Some(busy) = busy {
+        handle.spawn(async move {
+            while busy.strong_count() > 0 {
                 tokio::task::yield_now().await;
             }
         });

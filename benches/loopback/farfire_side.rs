@@ -13,6 +13,7 @@ use farfire::{
     Client, Limits, Network, Rate, RemoteEvent, RemoteFunction, Server, UnreliableRemoteEvent,
     tls::{Identity, Trust},
 };
+use tokio::runtime::Builder;
 
 use crate::clock::Clock;
 
@@ -41,7 +42,11 @@ impl Ours {
 
     /// `busy` has both threads poll instead of sleeping.
     pub(crate) fn start_with(busy: bool) -> Self {
-        let network = || Network::builder().busy_poll(busy).build().unwrap();
+        Self::start_on(|| Network::builder().busy_poll(busy).build().unwrap())
+    }
+
+    /// Each side has what `network` makes.
+    pub(crate) fn start_on(network: impl Fn() -> Network) -> Self {
         let identity = Identity::self_signed(["localhost"]).unwrap();
         let mut limits = Limits::default();
         limits.events = Rate::per_second(10_000_000);
@@ -137,10 +142,16 @@ impl Ours {
     }
 
     pub(crate) fn calls_apart(&self, trips: usize) -> Vec<Duration> {
-        let program = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        self.calls_from(Builder::new_current_thread(), trips)
+    }
+
+    /// The same from a task of a runtime that moves its tasks between threads.
+    pub(crate) fn calls_from_many(&self, trips: usize) -> Vec<Duration> {
+        self.calls_from(Builder::new_multi_thread(), trips)
+    }
+
+    fn calls_from(&self, mut program: Builder, trips: usize) -> Vec<Duration> {
+        let program = program.enable_all().build().unwrap();
         let client = self.client.clone();
         let task = program.spawn(async move {
             let mut samples = Vec::with_capacity(trips);

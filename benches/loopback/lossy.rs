@@ -75,7 +75,10 @@ fn lossy(scale: Scale, how: How) -> Box<dyn FnMut() -> Vec<Sample>> {
             per_tick: 1,
             conditions: Conditions::new(DELAY, 0.05),
         };
-        compare(&trial, &[("p50", 500), ("p90", 900), ("p99", 990)])
+        compare(
+            &trial,
+            &[("p50", 500), ("p90", 900), ("p99", 990), ("p99.9", 999)],
+        )
     })
 }
 
@@ -95,7 +98,15 @@ fn oversubscribed(scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
             per_tick: PER_TICK,
             conditions,
         };
-        compare(&trial, &[("age p50", 500), ("age p99", 990)])
+        compare(
+            &trial,
+            &[
+                ("age p50", 500),
+                ("age p90", 900),
+                ("age p99", 990),
+                ("age p99.9", 999),
+            ],
+        )
     })
 }
 
@@ -120,7 +131,7 @@ fn compare(trial: &Trial, shares: &[(&'static str, usize)]) -> Vec<Sample> {
     samples
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -266,7 +277,7 @@ async fn receive(connection: Connection, log: Log) {
     }
 }
 
-fn endpoint(
+pub(crate) fn endpoint(
     net: &SimNet,
     address: &str,
     conditioner: Option<&Conditioner>,
@@ -282,9 +293,9 @@ fn endpoint(
     .unwrap()
 }
 
-const ADDRESS: &str = "10.0.0.1:4433";
+pub(crate) const ADDRESS: &str = "10.0.0.1:4433";
 /// Each way.
-const DELAY: Duration = Duration::from_millis(20);
+pub(crate) const DELAY: Duration = Duration::from_millis(20);
 const STRAGGLERS: Duration = Duration::from_secs(5);
 const PER_TICK: usize = 200;
 /// In bytes: a thirtieth of a second.

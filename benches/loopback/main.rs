@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench loopback` prints, for each workload, the median over interleaved rounds with
 //! its extremes, and the ratio to bare quinn driven the same way. `-- NAME` runs the workloads whose name
-//! contains it, `--smoke` two short rounds, `--json` prints a line of JSON for each figure. Pin the
+//! contains it, `--exact` that are called so, `--rounds N` other than ten rounds, `--smoke` two short ones, `--json` prints a line of JSON for each figure. Pin the
 //! process to one core (`taskset -c 0`) for round trips that repeat.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
@@ -15,6 +15,7 @@ mod bare;
 mod clock;
 mod crowd;
 mod farfire_side;
+mod lanes;
 mod lossy;
 mod machine;
 mod pouring;
@@ -59,10 +60,18 @@ fn main() {
         return crowd::join(&arguments[at + 1..]);
     }
     let (smoke, json) = (has("--smoke"), has("--json"));
-    let (rounds, scale) = (if smoke { 2 } else { 10 }, Scale { smoke });
-    let wanted: Vec<&String> = arguments
+    let given = arguments.iter().position(|argument| argument == "--rounds");
+    let given = given.map(|at| at + 1);
+    let rounds = given.and_then(|at| arguments.get(at)?.parse().ok());
+    let rounds = rounds.unwrap_or(if smoke { 2 } else { 10 });
+    let (scale, exact) = (Scale { smoke }, has("--exact"));
+    let words = arguments
         .iter()
-        .filter(|argument| !argument.starts_with('-'))
+        .enumerate()
+        .filter(|(at, _)| Some(*at) != given);
+    let wanted: Vec<&String> = words
+        .map(|(_, word)| word)
+        .filter(|word| !word.starts_with('-'))
         .collect();
     report::head(json)
         .into_iter()
@@ -71,9 +80,19 @@ fn main() {
         .iter()
         .chain(&throughput::WORKLOADS)
         .chain(&crowd::WORKLOADS)
-        .chain(&lossy::WORKLOADS);
+        .chain(&lossy::WORKLOADS)
+        .chain(&lanes::WORKLOADS);
     for Workload { name, start } in workloads {
-        if !wanted.is_empty() && !wanted.iter().any(|it| name.contains(it.as_str())) {
+        let named = |it: &&String| match exact {
+            true => *name == it.as_str(),
+            false => name.contains(it.as_str()),
+        };
+        // What takes minutes, or thousands of players, runs only where it is asked for.
+        let asked = match wanted.is_empty() {
+            true => !crowd::is_large(name),
+            false => wanted.iter().any(named),
+        };
+        if !asked {
             continue;
         }
         let mut round = start(scale);

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use farfire::{Client, FireError};
+use tokio::runtime::Builder;
 
 use crate::{
     bare::Bare,
@@ -95,17 +96,20 @@ impl Ours {
         began.elapsed()
     }
 
-    /// Fires one by one; `paced` looks now and then whether the last ones have left. Gives how many
-    /// arrived.
-    pub(crate) fn pour_unreliable(&self, count: usize, paced: bool) -> (usize, Duration) {
+    /// Fires one by one, each when there is room or without asking; gives how many arrived.
+    pub(crate) fn pour_unreliable(&self, count: usize, patient: bool) -> (usize, Duration) {
         self.sunk.store(0, Ordering::Relaxed);
+        let program = Builder::new_current_thread().build().unwrap();
         let began = Instant::now();
-        for fired in 0..count {
-            if paced && fired % BURST == 0 {
-                wait_until(|| self.client.stats().queued_bytes == 0);
+        program.block_on(async {
+            for _ in 0..count {
+                match patient {
+                    true => self.client.fire_server_async(&SINKING, &body()).await,
+                    false => self.client.fire_server(&SINKING, &body()),
+                }
+                .unwrap();
             }
-            self.client.fire_server(&SINKING, &body()).unwrap();
-        }
+        });
         settle(&self.sunk, count, began)
     }
 
@@ -150,7 +154,5 @@ fn settle(sunk: &AtomicUsize, count: usize, began: Instant) -> (usize, Duration)
     (arrived, last.duration_since(began))
 }
 
-/// Events between two looks at the queue: less than an outbox holds.
-const BURST: usize = 128;
 /// Nothing is on its way any more.
 const QUIET: Duration = Duration::from_millis(100);

@@ -30,13 +30,13 @@ fn reliable(scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     })
 }
 
-/// Bare quinn waits for room before each; an event of ours never waits, and gives way to newer ones.
+/// Both wait for room before each. What of ours does not wait gives way to newer ones.
 fn unreliable(scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     let events = scale.of(500_000);
     let (quinn, farfire) = (Bare::start(), Ours::start());
     Box::new(move || {
         let (arrived, took) = quinn.pour_datagrams(events);
-        let (paced, paced_took) = farfire.pour_unreliable(events, true);
+        let (patient, patient_took) = farfire.pour_unreliable(events, true);
         let (flat_out, flat_out_took) = farfire.pour_unreliable(events, false);
         let percent = |arrived: usize| arrived as f64 * 100.0 / events as f64;
         vec![
@@ -44,9 +44,9 @@ fn unreliable(scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
                 "arrived",
                 "events/s",
                 rate(arrived, took),
-                rate(paced, paced_took),
+                rate(patient, patient_took),
             ),
-            Sample::new("arrived", "%", percent(arrived), percent(paced)),
+            Sample::new("arrived", "%", percent(arrived), percent(patient)),
             Sample::alone(
                 "arrived, fired blindly",
                 "events/s",

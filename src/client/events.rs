@@ -26,10 +26,13 @@ impl Client {
         args: &A,
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
-        self.encoded(&entry, args, |payload| self.fire(&entry, payload))?
+        self.encoded(&entry, args, |payload| self.fire(&entry, payload, false))?
     }
 
     /// The same, waiting for room in the outbox instead of failing with [`FireError::QueueFull`].
+    ///
+    /// An unreliable event waits for room as well, instead of taking the place of older ones: whoever
+    /// fires as fast as this returns loses none before the network. It may be old when it leaves.
     ///
     /// # Errors
     ///
@@ -45,7 +48,7 @@ impl Client {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        when_there_is_room(&self.inner.link, || self.fire(&entry, &payload)).await
+        when_there_is_room(&self.inner.link, || self.fire(&entry, &payload, true)).await
     }
 
     /// Runs `handler` for every event that the server fires, in the order of arrival (R14, R25).
@@ -155,7 +158,7 @@ impl Client {
         with_encoded(args, limit, lend).map_err(|error| FireError::encode(entry.spec.name, error))
     }
 
-    fn fire(&self, entry: &Entry<Here>, payload: &[u8]) -> Result<(), FireError> {
+    fn fire(&self, entry: &Entry<Here>, payload: &[u8], patient: bool) -> Result<(), FireError> {
         let link = &self.inner.link;
         let name = entry.spec.name;
         let Some(id) = entry.id() else {
@@ -176,6 +179,7 @@ impl Client {
             kind,
             policy,
             payload,
+            patient,
         };
         link.fire(&event, |_| Vec::new())
             .map_err(|error| FireError::push(error, link.ended()))

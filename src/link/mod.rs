@@ -366,6 +366,7 @@ impl Link {
             kind: broadcast.kind,
             policy: &broadcast.policy,
             payload: &broadcast.payload,
+            patient: false,
         };
         if self.mismatch(event.id).is_some() {
             outbox.refuse(&event, DropCause::SignatureMismatch);

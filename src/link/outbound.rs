@@ -169,14 +169,18 @@ impl Outbound {
             true => self.datagram_budget(),
             false => 0,
         };
+        let before = budget;
         while budget > 0 {
             let Some(datagram) = link.lock().outbox.take_datagram(limit) else {
-                return;
+                break;
             };
             budget = budget.saturating_sub(datagram.len() + DATAGRAM_COST);
             // It fits the limit that was just asked for; if the path shrank meanwhile it is lost,
             // as unreliable events may be.
             let _ = link.connection.send_datagram(datagram);
+        }
+        if budget < before {
+            link.credit.notify_waiters();
         }
         if link.lock().outbox.unreliable_bytes() > 0 {
             let mut retry = Box::pin(sleep(RETRY));

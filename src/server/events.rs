@@ -32,12 +32,15 @@ impl Server {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         self.encoded(&entry, args, |payload| {
-            self.fire_one(player, &entry, payload)
+            self.fire_one(player, &entry, payload, false)
         })?
     }
 
     /// The same, waiting for room in the player's outbox instead of failing with
     /// [`FireError::QueueFull`].
+    ///
+    /// An unreliable event waits for room as well, instead of taking the place of older ones: whoever
+    /// fires as fast as this returns loses none before the network. It may be old when it leaves.
     ///
     /// # Errors
     ///
@@ -54,7 +57,10 @@ impl Server {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        when_there_is_room(player.link(), || self.fire_one(player, &entry, &payload)).await
+        when_there_is_room(player.link(), || {
+            self.fire_one(player, &entry, &payload, true)
+        })
+        .await
     }
 
     /// Fires an event to these clients, encoded once; those that have left are passed over.
@@ -73,7 +79,7 @@ impl Server {
         self.encoded(&entry, args, |payload| {
             let mut result = Ok(());
             for player in players {
-                match self.fire_one(player, &entry, payload) {
+                match self.fire_one(player, &entry, payload, false) {
                     Ok(()) | Err(FireError::Disconnected { .. } | FireError::Closing) => {}
                     Err(error) => result = result.and(Err(error)),
                 }
@@ -233,6 +239,7 @@ impl Server {
         player: &Player,
         entry: &Entry<Player>,
         payload: &[u8],
+        patient: bool,
     ) -> Result<(), FireError> {
         let id = entry.slot + 1;
         let link = player.link();
@@ -245,6 +252,7 @@ impl Server {
             kind: entry.declaration.kind,
             policy: &entry.spec.policy,
             payload,
+            patient,
         };
         let announce = |from| self.inner.wiring.registry.announcements(from);
         link.fire(&event, announce)

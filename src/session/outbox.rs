@@ -28,6 +28,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) kind: RemoteKind,
     pub(crate) policy: &'a Policy,
     pub(crate) payload: &'a [u8],
+    /// Whoever fires waits for room: an unreliable event is refused where it would supersede others.
+    pub(crate) patient: bool,
 }
 
 #[derive(Debug)]
@@ -157,8 +159,7 @@ impl Outbox {
             return Err(PushError::Closed);
         }
         if event.kind == RemoteKind::Unreliable {
-            self.push_unreliable(event);
-            return Ok(());
+            return self.push_unreliable(event);
         }
         let size = event.payload.len() + frame_overhead(event.id, event.payload.len());
         // A message larger than the whole outbox may go alone, or it could never go at all.
@@ -188,9 +189,16 @@ impl Outbox {
         Ok(())
     }
 
-    fn push_unreliable(&mut self, event: &Outgoing<'_>) {
+    fn push_unreliable(&mut self, event: &Outgoing<'_>) -> Result<(), PushError> {
+        let sequence = self.remote(event.id, event.name).sequence;
+        if event.patient && !self.unreliable.has_room(event.id, sequence, event.payload) {
+            return Err(PushError::Full {
+                queued: self.unreliable.buffer.len(),
+                limit: self.unreliable.limit,
+                disconnect: false,
+            });
+        }
         let out = self.remote(event.id, event.name);
-        let sequence = out.sequence;
         out.sequence = sequence.wrapping_add(1);
         out.ledger.accept();
         let remotes = &self.remotes;
@@ -200,6 +208,7 @@ impl Outbox {
                     out.ledger.drop_unsent(DropCause::Superseded, 1);
                 }
             });
+        Ok(())
     }
 
     /// Counts an event that was accepted for this peer, and is dropped at once.
@@ -434,6 +443,12 @@ struct Unreliable {
 }
 
 impl Unreliable {
+    /// Whether nothing has to give way; an event larger than all of the room may go alone.
+    fn has_room(&self, id: u32, sequence: u32, payload: &[u8]) -> bool {
+        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
+        self.events.is_empty() || self.buffer.len() + size <= self.limit
+    }
+
     fn push(&mut self, id: u32, sequence: u32, payload: &[u8], mut superseded: impl FnMut(u32)) {
         let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
         if self.buffer.capacity() - self.buffer.len() < size {

@@ -143,6 +143,38 @@ async fn the_newest_win_when_there_is_no_room() {
     assert!(notes.all().len() as u64 <= stats.sent);
 }
 
+/// Design 2.4: the waiting form waits for room, and nothing gives way.
+#[tokio::test]
+async fn the_waiting_form_loses_none_before_the_network() {
+    const EVENTS: u64 = 500;
+    let mut limits = generous();
+    limits.unreliable_outbox_bytes = 2048;
+    let world = World::with(|server| server.limits(limits.clone()).remotes(&[&POSE]));
+    // Where nothing leaves before a tick, waiting makes what is queued due.
+    let client = world.client("Ada").limits(limits).flush(Flush::Tick);
+    let ada = within(client.connect()).await.unwrap();
+    let player = within(world.player(&ada)).await;
+    within(async {
+        for n in 0..EVENTS as u32 {
+            let args = (n, Bytes::from(vec![0; 480]));
+            ada.fire_server_async(&POSE, &args).await.unwrap();
+            let server = &world.server;
+            server
+                .fire_client_async(&player, &POSE, &args)
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    ada.flush();
+    let both = || [ada.stats(), player.stats()].map(|stats| ledger(&stats, POSE.name()));
+    until(|| both().iter().all(|stats| stats.queued == 0)).await;
+    for stats in both() {
+        assert_eq!((stats.accepted, stats.sent), (EVENTS, EVENTS), "{stats:?}");
+        assert_eq!(stats.unsent, []);
+    }
+}
+
 /// R40: an unreliable event does not wait for reliable ones that were fired before it.
 #[tokio::test]
 async fn unreliable_events_do_not_wait_for_reliable_ones() {

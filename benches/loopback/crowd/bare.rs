@@ -1,14 +1,21 @@
-//! Bare quinn's server, and the players who join it, with the stream limits that farfire sets.
+//! Bare quinn's server, and the players who join it, with the settings that farfire's has.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use quinn::{Connection, Endpoint, TransportConfig, rustls::pki_types::CertificateDer};
+use quinn::{
+    AckFrequencyConfig, Connection, Endpoint, TransportConfig, congestion::CubicConfig,
+    rustls::pki_types::CertificateDer,
+};
 use tokio::runtime::Handle;
 
 use super::{AT_ONCE, Guests, Hall};
@@ -23,18 +30,15 @@ pub(super) struct Quinn {
     certificate: CertificateDer<'static>,
     endpoint: Endpoint,
     players: Arc<Mutex<Vec<Connection>>>,
+    news: Bytes,
 }
 
 impl Quinn {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(bytes: usize) -> Self {
         let (certificate, key) = identity();
-        let runtime = runtime("quinn-server", false);
+        let runtime = runtime("quinn-server", None);
         let mut config = server_config(certificate.clone(), key);
-        let mut transport = TransportConfig::default();
-        transport
-            .max_concurrent_bidi_streams(96_u32.into())
-            .max_concurrent_uni_streams(64_u32.into());
-        config.transport_config(Arc::new(transport));
+        config.transport_config(Arc::new(transport()));
         let endpoint = {
             let _entered = runtime.enter();
             Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap()
@@ -57,6 +61,7 @@ impl Quinn {
             certificate,
             endpoint,
             players,
+            news: vec![7; bytes].into(),
         }
     }
 }
@@ -72,13 +77,13 @@ impl Hall for Quinn {
     }
 
     fn broadcast(&self) -> Duration {
-        let players = self.players.clone();
+        let (players, news) = (self.players.clone(), self.news.clone());
         let (send, receive) = mpsc::channel();
         // On the thread of the connections, as everything of theirs.
         self.runtime.spawn(async move {
             let began = Instant::now();
             for player in players.lock().unwrap().iter() {
-                let _ = player.send_datagram(Bytes::from_static(&PAYLOAD));
+                let _ = player.send_datagram(news.clone());
             }
             send.send(began.elapsed())
         });
@@ -90,6 +95,29 @@ impl Drop for Quinn {
     fn drop(&mut self) {
         self.endpoint.close(0_u32.into(), b"");
     }
+}
+
+/// What farfire's server sets (`src/network/transport.rs`), as far as it decides about memory and cost.
+fn transport() -> TransportConfig {
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements
+        .max_ack_delay(Some(Duration::from_millis(5)))
+        .reordering_threshold(1_u32.into());
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(32 * 1200);
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(96_u32.into())
+        .max_concurrent_uni_streams(64_u32.into())
+        .receive_window((1024_u32 * 1024).into())
+        .stream_receive_window((256_u32 * 1024).into())
+        .send_window(512 * 1024)
+        .datagram_receive_buffer_size(Some(64 * 1024))
+        .datagram_send_buffer_size(32 * 1024)
+        .send_fairness(false)
+        .ack_frequency_config(Some(acknowledgements))
+        .congestion_controller_factory(Arc::new(congestion));
+    transport
 }
 
 /// Calls are answered with what they say.
@@ -108,13 +136,14 @@ pub(super) struct Crowd {
     endpoint: Endpoint,
     address: SocketAddr,
     clients: Vec<Connection>,
+    arrived: Arc<AtomicUsize>,
 }
 
 impl Crowd {
     pub(super) fn new(address: SocketAddr, certificate: &str) -> Self {
         let byte = |at: usize| u8::from_str_radix(&certificate[at..at + 2], 16).unwrap();
         let certificate: Vec<u8> = (0..certificate.len()).step_by(2).map(byte).collect();
-        let runtime = runtime("quinn-clients", false);
+        let runtime = runtime("quinn-clients", None);
         let mut endpoint = {
             let _entered = runtime.enter();
             Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap()
@@ -125,6 +154,7 @@ impl Crowd {
             endpoint,
             address,
             clients: Vec::new(),
+            arrived: Arc::default(),
         }
     }
 
@@ -138,13 +168,19 @@ impl Crowd {
 impl Guests for Crowd {
     fn join(&mut self, players: usize) {
         let (endpoint, address) = (self.endpoint.clone(), self.address);
+        let arrived = self.arrived.clone();
         self.clients = self.wait(async move {
             let connect = |_| {
+                let arrived = arrived.clone();
                 let connecting = endpoint.connect(address, "localhost").unwrap();
                 async move {
                     let connection = connecting.await.unwrap();
                     let reader = connection.clone();
-                    tokio::spawn(async move { while reader.read_datagram().await.is_ok() {} });
+                    tokio::spawn(async move {
+                        while reader.read_datagram().await.is_ok() {
+                            arrived.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
                     connection
                 }
             };
@@ -163,5 +199,9 @@ impl Guests for Crowd {
             receive.read_to_end(1024).await.unwrap()
         });
         began.elapsed()
+    }
+
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::Relaxed)
     }
 }

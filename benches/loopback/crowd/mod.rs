@@ -1,6 +1,6 @@
 //! Many players, in a process of their own so that the server's figures are the server's.
 //!
-//! One round: a server, a crowd that joins, a rest, a broadcast at 60 Hz with calls beside it.
+//! One round: a server, a crowd that joins, a rest, broadcasts, and broadcasts with calls beside them.
 
 use std::{
     io::{BufRead, BufReader, Write, stdin},
@@ -20,16 +20,54 @@ use crate::{
 mod bare;
 mod ours;
 
-pub(crate) const WORKLOADS: [Workload; 2] = [
-    Workload {
-        name: "10 players",
-        start: |scale| compare(10, scale),
-    },
-    Workload {
-        name: "100 players",
-        start: |scale| compare(100, scale),
-    },
-];
+macro_rules! sizes {
+    ($($name:literal: $players:literal, $bytes:literal B, $hertz:literal Hz, $threads:literal;)*) => {
+        [$(Workload {
+            name: $name,
+            start: |scale| {
+                let size = Size {
+                    players: $players,
+                    bytes: $bytes,
+                    hertz: $hertz,
+                    threads: $threads,
+                };
+                compare(size, scale)
+            },
+        }),*]
+    };
+}
+
+pub(crate) const WORKLOADS: [Workload; 14] = sizes! {
+    "1 player": 1, 41 B, 60 Hz, 1;
+    "10 players": 10, 41 B, 60 Hz, 1;
+    "100 players": 100, 41 B, 60 Hz, 1;
+    "1000 players": 1_000, 41 B, 60 Hz, 1;
+    "5000 players": 5_000, 41 B, 60 Hz, 1;
+    "1000 players, 20 Hz": 1_000, 41 B, 20 Hz, 1;
+    "5000 players, 5 Hz": 5_000, 41 B, 5 Hz, 1;
+    "100 players, 16 B": 100, 16 B, 60 Hz, 1;
+    "100 players, 200 B": 100, 200 B, 60 Hz, 1;
+    "100 players, 1000 B": 100, 1_000 B, 60 Hz, 1;
+    "100 players, 20 Hz": 100, 41 B, 20 Hz, 1;
+    "100 players, 30 Hz": 100, 41 B, 30 Hz, 1;
+    "100 players, 2 network threads": 100, 41 B, 60 Hz, 2;
+    "1000 players, 2 network threads": 1_000, 41 B, 60 Hz, 2;
+};
+
+/// What is broadcast, to how many, and from how many network threads; bare quinn has one.
+#[derive(Clone, Copy)]
+struct Size {
+    players: usize,
+    bytes: usize,
+    hertz: u32,
+    threads: usize,
+}
+
+/// Whether a workload is one of those that are only for who asks.
+pub(crate) fn is_large(name: &str) -> bool {
+    let ours = WORKLOADS.iter().any(|workload| workload.name == name);
+    ours && !matches!(name, "10 players" | "100 players")
+}
 
 /// The server's half of a round.
 trait Hall {
@@ -46,7 +84,11 @@ struct Round {
     cpu_per_join: f64,
     memory: f64,
     caller: f64,
+    /// For each message that arrived.
     cpu_per_message: f64,
+    /// Of a core, in percent, while it broadcasts.
+    core: f64,
+    arrived: f64,
     quiet: Calls,
     busy: Calls,
 }
@@ -58,11 +100,11 @@ struct Calls {
     p99: f64,
 }
 
-fn compare(players: usize, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
+fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     Box::new(move || {
         let (one, two) = (
-            round(&bare::Quinn::start(), players, scale),
-            round(&ours::Farfire::start(), players, scale),
+            round(&bare::Quinn::start(size.bytes), size, scale),
+            round(&ours::Farfire::start(size.bytes, size.threads), size, scale),
         );
         let added = |it: &Round| it.busy.p99 - it.quiet.p99;
         vec![
@@ -81,6 +123,8 @@ fn compare(players: usize, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
                 one.cpu_per_message,
                 two.cpu_per_message,
             ),
+            Sample::new("server's core", "%", one.core, two.core),
+            Sample::new("arrived", "%", one.arrived, two.arrived),
             Sample::new("call, quiet p50", "us", one.quiet.p50, two.quiet.p50),
             Sample::new("call, quiet p99", "us", one.quiet.p99, two.quiet.p99),
             Sample::new("call, busy p99", "us", one.busy.p99, two.busy.p99),
@@ -89,7 +133,9 @@ fn compare(players: usize, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     })
 }
 
-fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
+fn round(hall: &impl Hall, size: Size, scale: Scale) -> Round {
+    let players = size.players;
+    let tick = Duration::from_secs(1) / size.hertz;
     let mut crowd = Crowd::start(&hall.address(), players);
     let (resting, memory) = (Cpu::now(), machine::resident());
     let began = Instant::now();
@@ -99,16 +145,19 @@ fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
     thread::sleep(REST);
     let memory = machine::resident() - memory;
     let quiet = crowd.calls();
-    let before = Cpu::now();
-    let ticks = scale.of(120);
+    let (before, began) = (Cpu::now(), Instant::now());
+    let ticks = scale.of(2 * size.hertz as usize).max(6);
     let mut callers = Vec::with_capacity(ticks);
-    broadcast(hall, ticks, &mut callers);
+    broadcast(hall, ticks, tick, &mut callers);
+    let took_broadcasting = began.elapsed();
+    thread::sleep(REST);
     let broadcasting = before.used();
+    let arrived: usize = crowd.ask("arrived").parse().unwrap();
     // Again with calls beside it, which are not to count as the broadcast's.
     let busy = thread::scope(|scope| {
         let calls = scope.spawn(|| crowd.calls());
         while !calls.is_finished() {
-            broadcast(hall, 6, &mut Vec::new());
+            broadcast(hall, 6, tick, &mut Vec::new());
         }
         calls.join().unwrap()
     });
@@ -118,17 +167,19 @@ fn round(hall: &impl Hall, players: usize, scale: Scale) -> Round {
         cpu_per_join: each(cpu, players),
         memory: memory / players as f64,
         caller: percentile(&mut callers, 500),
-        cpu_per_message: each(broadcasting, players * ticks),
+        cpu_per_message: each(broadcasting, arrived.max(1)),
+        core: broadcasting.as_secs_f64() * 100.0 / took_broadcasting.as_secs_f64(),
+        arrived: arrived as f64 * 100.0 / (players * ticks) as f64,
         quiet,
         busy,
     }
 }
 
-fn broadcast(hall: &impl Hall, ticks: usize, callers: &mut Vec<Duration>) {
+fn broadcast(hall: &impl Hall, ticks: usize, every: Duration, callers: &mut Vec<Duration>) {
     let began = Instant::now();
     for tick in 1..=ticks {
         callers.push(hall.broadcast());
-        let next = TICK * tick as u32;
+        let next = every * tick as u32;
         thread::sleep(next.saturating_sub(began.elapsed()));
     }
 }
@@ -193,6 +244,8 @@ impl Drop for Crowd {
 trait Guests {
     fn join(&mut self, players: usize);
     fn call(&self) -> Duration;
+    /// Messages that have come to any of them so far.
+    fn arrived(&self) -> usize;
 }
 
 /// The other process: `KIND ADDRESS TRUST PLAYERS`.
@@ -216,6 +269,7 @@ fn obey(mut guests: impl Guests, players: usize) {
                 guests.join(players);
                 println!("joined");
             }
+            "arrived" => println!("{}", guests.arrived()),
             _ => {
                 let one = |_| {
                     thread::sleep(BETWEEN_CALLS);
@@ -232,7 +286,6 @@ fn obey(mut guests: impl Guests, players: usize) {
     }
 }
 
-const TICK: Duration = Duration::from_nanos(16_666_667);
 /// For what joining leaves behind to settle.
 const REST: Duration = Duration::from_millis(500);
 const CALLS: usize = 300;

@@ -2,9 +2,14 @@
 
 use std::{
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use farfire::{
     Client, Limits, Network, RemoteFunction, Server, UnreliableRemoteEvent,
     tls::{Identity, Trust},
@@ -15,26 +20,31 @@ use super::{AT_ONCE, Guests, Hall};
 
 type Body = ([f32; 10], u8);
 
-const NEWS: UnreliableRemoteEvent<Body> = UnreliableRemoteEvent::new("news");
+const NEWS: UnreliableRemoteEvent<Bytes> = UnreliableRemoteEvent::new("news");
 const ASK: RemoteFunction<Body, Body> = RemoteFunction::new("ask");
 
 pub(super) struct Farfire {
     server: Server,
+    news: Bytes,
 }
 
 impl Farfire {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(bytes: usize, threads: usize) -> Self {
         let mut limits = Limits::default();
         limits.max_players = 10_000;
         limits.connections_per_address = 10_000;
         let identity = Identity::self_signed(["localhost"]).unwrap();
         let server = Server::builder("127.0.0.1:0", identity)
             .limits(limits)
+            .network(&Network::builder().threads(threads).build().unwrap())
             .remotes(&[&NEWS, &ASK])
             .start()
             .unwrap();
         server.on_server_invoke(&ASK, |_, body| body);
-        Self { server }
+        // A byte says how long the news are, or three where they are long.
+        let length = if bytes <= 251 { 1 } else { 3 };
+        let news = Bytes::from(vec![7; bytes - length]);
+        Self { server, news }
     }
 }
 
@@ -50,7 +60,7 @@ impl Hall for Farfire {
 
     fn broadcast(&self) -> Duration {
         let began = Instant::now();
-        self.server.fire_all_clients(&NEWS, &BODY).unwrap();
+        self.server.fire_all_clients(&NEWS, &self.news).unwrap();
         began.elapsed()
     }
 }
@@ -66,6 +76,7 @@ pub(super) struct Crowd {
     trust: Trust,
     runtime: tokio::runtime::Runtime,
     clients: Vec<Client>,
+    arrived: Arc<AtomicUsize>,
 }
 
 impl Crowd {
@@ -79,6 +90,7 @@ impl Crowd {
             trust: Trust::pinned([pin.parse().unwrap()]),
             runtime,
             clients: Vec::new(),
+            arrived: Arc::default(),
         }
     }
 }
@@ -87,12 +99,13 @@ impl Guests for Crowd {
     fn join(&mut self, players: usize) {
         let network = Network::new().unwrap();
         let connect = |_| {
+            let arrived = self.arrived.clone();
             let client = Client::builder(self.address.to_string(), self.trust.clone())
                 .network(&network)
                 .connect();
             async move {
                 let client = client.await.unwrap();
-                client.on_client_event(&NEWS, |body| _ = std::hint::black_box(body));
+                client.on_client_event(&NEWS, move |_| _ = arrived.fetch_add(1, Ordering::Relaxed));
                 client
             }
         };
@@ -106,6 +119,10 @@ impl Guests for Crowd {
         let caller = self.clients.last().unwrap();
         caller.invoke_server(&ASK, &BODY).blocking().unwrap();
         began.elapsed()
+    }
+
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::Relaxed)
     }
 }
 

@@ -79,6 +79,7 @@ fn outgoing<'a>(id: u32, policy: &'a Policy, payload: &'a [u8]) -> Outgoing<'a> 
         kind,
         policy,
         payload,
+        patient: false,
     }
 }
 
@@ -316,6 +317,39 @@ fn the_newest_unreliable_events_win() {
 }
 
 /// R45: greedy, and never past the limit.
+#[test]
+fn who_waits_for_room_supersedes_nothing() {
+    let mut this = Fixture::new();
+    let (policy, payload) = (unreliable(), [0; 500]);
+    let patient = Outgoing {
+        patient: true,
+        ..outgoing(POSE, &policy, &payload)
+    };
+    for _ in 0..10 {
+        let _ = this.outbox.push(&patient);
+    }
+    let accepted = this.stats(POSE).accepted;
+    assert!((2..10).contains(&accepted), "{accepted} fit");
+    let refused = this.outbox.push(&patient);
+    assert!(matches!(
+        refused,
+        Err(PushError::Full {
+            limit: 2048,
+            disconnect: false,
+            ..
+        })
+    ));
+    assert_eq!(this.stats(POSE).accepted, accepted, "refused, not counted");
+    assert!(this.stats(POSE).unsent.is_empty());
+
+    // There is room again, and sequences go on where they were: the peer sees no gap.
+    while this.outbox.take_datagram(1200).is_some() {}
+    this.outbox.push(&patient).unwrap();
+    let datagram = this.outbox.take_datagram(1200).unwrap();
+    let event = DatagramEvents::new(datagram).next().unwrap().unwrap();
+    assert_eq!(u64::from(event.sequence), accepted);
+}
+
 #[test]
 fn small_unreliable_events_share_a_datagram() {
     let mut this = Fixture::new();
