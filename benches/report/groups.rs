@@ -136,7 +136,13 @@ pub(crate) fn measure(root: &Path, group: &Group, effort: Effort) -> io::Result<
             pinned,
             rounds,
             workloads,
-        } => loopback(root, workloads, *pinned, *rounds, effort)?,
+        } => loopback(
+            &build(root, "loopback")?,
+            workloads,
+            *pinned,
+            *rounds,
+            effort,
+        )?,
         What::FanOut => fan_out(root, effort)?,
         What::Instructions => instructions(root, smoke)?,
         What::Allocations => allocations(root)?,
@@ -149,16 +155,15 @@ pub(crate) fn measure(root: &Path, group: &Group, effort: Effort) -> io::Result<
 }
 
 fn loopback(
-    root: &Path,
+    program: &Path,
     workloads: &[&str],
     pinned: bool,
     rounds: u32,
     effort: Effort,
 ) -> io::Result<Vec<String>> {
-    let program = build(root, "loopback")?;
     let mut command = match pinned {
-        true => on_one_core(&program),
-        false => std::process::Command::new(&program),
+        true => on_one_core(program),
+        false => std::process::Command::new(program),
     };
     match effort.smoke {
         true => command.arg("--smoke"),
@@ -170,6 +175,7 @@ fn loopback(
 
 /// Grows the crowd until the server is busy; the other sizes are small enough.
 fn fan_out(root: &Path, effort: Effort) -> io::Result<Vec<String>> {
+    let program = build(root, "loopback")?;
     let mut lines = Vec::new();
     let mut stopped = false;
     for (name, rounds) in CROWDS {
@@ -178,7 +184,7 @@ fn fan_out(root: &Path, effort: Effort) -> io::Result<Vec<String>> {
         if (effort.smoke && large) || (stopped && at_60) {
             continue;
         }
-        match loopback(root, &[name], false, *rounds, effort) {
+        match loopback(&program, &[name], false, *rounds, effort) {
             Ok(some) => lines.extend(some),
             Err(error) => lines.push(json!({"failed": name, "why": error.to_string()}).to_string()),
         }

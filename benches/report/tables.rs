@@ -52,10 +52,11 @@ pub(crate) fn crowds(group: &Group) -> String {
         let cell = |metric: &str| {
             let mut figures = group.figures.iter();
             let it = figures.find(|it| it.workload == workload && it.metric == metric);
-            let part = |it: Option<Spread>| it.map_or("-".into(), |it| short(it.median));
-            it.map_or("-".into(), |it| {
-                format!("{} / {}", part(it.quinn), part(it.farfire))
-            })
+            let part = |it: Option<Spread>| it.map_or_else(|| "-".into(), |it| short(it.median));
+            it.map_or_else(
+                || "-".into(),
+                |it| format!("{} / {}", part(it.quinn), part(it.farfire)),
+            )
         };
         let cells: Vec<_> = columns.iter().map(|(_, metric)| cell(metric)).collect();
         let _ = writeln!(out, "| {workload} | {} |", cells.join(" | "));

@@ -1,7 +1,5 @@
 //! The report's own tests: a benchmark has a `main` instead of a harness, so they run from here.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 #[path = "../../benches/report/main.rs"]
 #[allow(dead_code, reason = "its tests alone")]
 mod report;
