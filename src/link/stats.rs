@@ -162,7 +162,12 @@ impl Link {
 
     /// False if this is no answer to the last ping.
     pub(super) fn pong(&self, nonce: u64) -> bool {
-        if self.asked.swap(0, Ordering::Relaxed) != nonce || nonce == 0 {
+        // The answer to an older ping must not cost the newer one its own.
+        let asked = nonce != 0
+            && (self.asked)
+                .compare_exchange(nonce, 0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !asked {
             return false;
         }
         let now = clock::since(self.born).as_micros() as u64;
