@@ -302,9 +302,9 @@ fn what_fuzzers_found_breaks_no_promise() {
             let input: Vec<u8> = (0..line.len()).step_by(2).map(digits).collect();
             target(&input);
             if write {
-                let work = fuzz.join("work").join(name);
-                fs::create_dir_all(&work).unwrap();
-                fs::write(work.join(number.to_string()), input).unwrap();
+                let place = fuzz.join("found").join(name);
+                fs::create_dir_all(&place).unwrap();
+                fs::write(place.join(number.to_string()), input).unwrap();
             }
         }
         assert!(lines.lines().count() > 10, "{name}");
