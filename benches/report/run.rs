@@ -50,6 +50,14 @@ pub(crate) fn output(command: &mut Command) -> io::Result<String> {
     let output = command.stderr(Stdio::inherit()).output()?;
     match output.status.success() {
         true => String::from_utf8(output.stdout).map_err(io::Error::other),
-        false => Err(io::Error::other(format!("{command:?}: {}", output.status))),
+        false => {
+            // Its name alone: where it is says nothing to readers of the page.
+            let program = Path::new(command.get_program()).file_name();
+            let program = program.unwrap_or_default().to_string_lossy();
+            Err(io::Error::other(format!(
+                "{program} ended with {}",
+                output.status
+            )))
+        }
     }
 }
