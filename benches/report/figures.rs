@@ -82,6 +82,16 @@ impl Group {
         Ok(group)
     }
 
+    /// Whether a broadcast was more than both processes could do on this machine, on either side: what a
+    /// message costs cannot be told then.
+    pub(crate) fn overrun(&self, workload: &str) -> bool {
+        let arrived = self.figures.iter().find(|it| {
+            it.workload == workload && it.metric == "arrived" && workload.contains("player")
+        });
+        let sides = arrived.map_or([None; 2], |it| [it.quinn, it.farfire]);
+        sides.iter().flatten().any(|it| it.median < ENOUGH)
+    }
+
     /// The workloads in the order they were measured.
     pub(crate) fn workloads(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.figures.iter().map(|it| it.workload.as_str()).collect();
@@ -122,6 +132,9 @@ impl fmt::Display for Spread {
         }
     }
 }
+
+/// Of what was sent, in percent.
+const ENOUGH: f64 = 95.0;
 
 /// Three digits or so.
 pub(crate) fn short(value: f64) -> String {

@@ -30,6 +30,13 @@ pub(crate) fn cargo(root: &Path) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(root);
+    // What cargo told this program: build scripts that look at it would run again, and all that needs them.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -50,6 +57,14 @@ pub(crate) fn output(command: &mut Command) -> io::Result<String> {
     let output = command.stderr(Stdio::inherit()).output()?;
     match output.status.success() {
         true => String::from_utf8(output.stdout).map_err(io::Error::other),
-        false => Err(io::Error::other(format!("{command:?}: {}", output.status))),
+        false => {
+            // Its name alone: where it is says nothing to readers of the page.
+            let program = Path::new(command.get_program()).file_name();
+            let program = program.unwrap_or_default().to_string_lossy();
+            Err(io::Error::other(format!(
+                "{program} ended with {}",
+                output.status
+            )))
+        }
     }
 }

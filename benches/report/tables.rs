@@ -92,9 +92,16 @@ pub(crate) fn model(group: &Group) -> String {
         per_player,
         worst,
     } = model;
+    if worst > BELIEVED {
+        return format!(
+            "Of {} runs the model misses the worst by {:.0} %: they were too noisy to say what a larger server would hold.",
+            runs.len(),
+            worst * 100.0
+        );
+    }
     let mut out = format!(
         "A server takes, of a core, {:.1} us for each message that it sends and {:.1} us a second for each player. \
-         Fitted to {} runs of 41 bytes from one network thread; the worst of them is off by {:.0} %.\n\n\
+         Fitted to {} runs of 41 bytes to at least 100 players from one network thread; the worst of them is off by {:.0} %.\n\n\
          | broadcasts a second | players of one core | of 16 cores |\n|---|---|---|\n",
         per_message * 1e6,
         per_player * 1e6,
@@ -114,6 +121,10 @@ pub(crate) fn model(group: &Group) -> String {
 fn run(group: &Group, workload: &str) -> Option<Run> {
     let mut words = workload.split([' ', ',']).filter(|word| !word.is_empty());
     let players: f64 = words.next()?.parse().ok()?;
+    // With few players most of the cost is waking up, once for each broadcast.
+    if players < LEAST {
+        return None;
+    }
     let hertz = match (words.nth(1), words.next()) {
         (None, _) => 60.0,
         (Some(hertz), Some("Hz")) => hertz.parse().ok()?,
@@ -125,14 +136,23 @@ fn run(group: &Group, workload: &str) -> Option<Run> {
         Some(it.farfire?.median)
     };
     let messages = players * hertz * median("arrived")? / 100.0;
-    // What is saturated says how much is dropped, and not what a message costs.
-    let core = median("server's core").filter(|core| *core < 95.0)? / 100.0;
+    if median("arrived")? < ARRIVED {
+        return None;
+    }
+    let core = median("server's core")? / 100.0;
     Some(Run {
         messages,
         players,
         core,
     })
 }
+
+/// Fewer players are not fitted.
+const LEAST: f64 = 100.0;
+/// Percent that have to arrive: what is saturated says how much is dropped, and not what a message costs.
+const ARRIVED: f64 = 95.0;
+/// As a share: a model that is further off says nothing about more players.
+const BELIEVED: f64 = 0.3;
 
 pub(crate) fn instructions(group: &Group) -> String {
     let mut out = String::from("| step | instructions | limit |\n|---|---|---|\n");

@@ -73,13 +73,23 @@ pub(crate) const TARGETS: &[Target] = targets! {
     "age at twice the bandwidth, p99, ms": "network" "unreliable, twice the bandwidth" "age p99" Ours AtMost 36.7;
 };
 
+/// What a message costs cannot be said of a crowd that got less than was sent to it.
+const OVERRUN: &str = "| neither: not all arrived |";
+
 /// A row for each target: what, the limit, what was measured, met or not.
 pub(crate) fn table(measured: &Measured) -> String {
     let mut out = String::from("| target | limit | measured | |\n|---|---|---|---|\n");
     for target in TARGETS {
         let figure = measured.figure(target.group, target.workload, target.metric);
         let spread = figure.and_then(|figure| target.of.pick(figure));
-        out += &row(target.what, &target.limit(), spread, target.limit);
+        let row = row(target.what, &target.limit(), spread, target.limit);
+        let is_cost = matches!(target.metric, "message, server's cpu" | "server's core");
+        out += &match is_cost && measured.group(target.group).overrun(target.workload) {
+            true => row
+                .replace("| met |", OVERRUN)
+                .replace("| **missed** |", OVERRUN),
+            false => row,
+        };
     }
     let arrived = measured.group("pinned").figures.iter();
     let mut arrived = arrived.filter(|it| it.unit == "%" && it.metric == "arrived");

@@ -22,6 +22,24 @@ fn lines_are_provenance_figures_and_others() {
 }
 
 #[test]
+fn a_crowd_that_got_less_than_was_sent_is_overrun() {
+    let arrived = |quinn: u32, farfire: u32| {
+        let spread = |it: u32| format!("{{\"min\":{it},\"median\":{it},\"max\":{it}}}");
+        let text = format!(
+            "{{\"workload\":\"10 players\",\"metric\":\"arrived\",\"unit\":\"%\",\"rounds\":1,\
+             \"quinn\":{},\"farfire\":{},\"ratio\":null}}",
+            spread(quinn),
+            spread(farfire)
+        );
+        Group::parse(&text).unwrap()
+    };
+    assert!(!arrived(100, 99).overrun("10 players"));
+    assert!(arrived(50, 100).overrun("10 players"));
+    assert!(arrived(100, 60).overrun("10 players"));
+    assert!(!arrived(100, 60).overrun("100 players"), "another one");
+}
+
+#[test]
 fn what_was_never_measured_is_empty() {
     let nowhere = Path::new("/nonexistent");
     let measured = Measured::read(nowhere, ["fan-out"].into_iter()).unwrap();
