@@ -145,6 +145,7 @@ impl Running {
         let status = self.launcher.wait().unwrap();
         while let Some(process) = running().find(|of| self.groups.contains(&of.group)) {
             assert!(began.elapsed() < GUARD, "{process:?} is left");
+            // These are nobody's children here, so there is nothing to wait for but their absence.
             thread::sleep(Duration::from_millis(10));
         }
         (status, errors)
@@ -293,6 +294,7 @@ fn the_frozen_are_thawed_and_do_not_outlive_a_killed_launcher() {
         let began = Instant::now();
         while is_frozen() != frozen {
             assert!(began.elapsed() < GUARD, "{command}");
+            // The system tells nobody that a process is stopped: looked at until the guard.
             thread::sleep(Duration::from_millis(5));
         }
     }

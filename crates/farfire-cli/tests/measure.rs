@@ -269,6 +269,7 @@ fn a_server_that_stalls_cannot_hide_it() {
     let stalling = thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {
             client.fire_server(&STALL, &()).unwrap();
+            // The stalls are what is measured, not a way to wait.
             thread::sleep(Duration::from_millis(400));
         }
     });

@@ -214,6 +214,7 @@ impl Running {
                 "it does not end: {:#?}",
                 self.printed
             );
+            // A process says nothing when it ends: asked again until the deadline.
             thread::sleep(Duration::from_millis(10));
         };
         // The pipe is closed: what was printed is all there.

@@ -181,6 +181,7 @@ fn a_next_identity_that_was_announced_is_believed_when_it_comes() {
             began.elapsed() < Duration::from_secs(60),
             "it is not announced"
         );
+        // The file is written by another process, which tells nobody: looked at until the guard.
         thread::sleep(Duration::from_millis(100));
     }
     playing.say("/quit");
