@@ -32,6 +32,7 @@ use crate::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
         hello::{Answer, Hello, Refused, Welcome},
+        remote::Declared,
     },
 };
 
@@ -129,12 +130,12 @@ async fn join(
     let mut hello = Hello {
         name,
         token,
-        remotes: wiring.registry.infos(),
+        remotes: Declared::new(&wiring.registry.infos()),
     };
     let hello = hello.encode().or_else(|error| {
         // Mismatches are found on this side as well, from the server's own list.
         tracing::debug!(%error, "the server is not told which remotes this client has");
-        hello.remotes.clear();
+        hello.remotes = Declared::default();
         hello.encode()
     });
     let hello = hello.map_err(|error| ConnectError::Setup {

@@ -14,7 +14,7 @@ use std::{
 use super::Link;
 use crate::{
     registry::describe,
-    wire::remote::{Announcement, RemoteInfo},
+    wire::remote::{Announcement, Declared, RemoteInfo},
 };
 
 #[derive(Default)]
@@ -31,6 +31,9 @@ struct Known {
     unmatched: HashMap<Box<str>, RemoteInfo>,
 }
 
+/// A remote of ours, what the peer means by its name, and how many differ by then.
+type Difference<'a> = (&'a RemoteInfo, Arc<RemoteInfo>, usize);
+
 impl Mismatches {
     fn get(&self, id: u32) -> Option<Arc<RemoteInfo>> {
         match self.any.load(Ordering::Acquire) {
@@ -39,47 +42,60 @@ impl Mismatches {
         }
     }
 
-    fn note(&self, theirs: Vec<RemoteInfo>) {
-        let unmatched = &mut self.lock().unmatched;
-        for info in theirs {
-            unmatched.entry(info.name().into()).or_insert(info);
+    /// Compares what the peer declares with `ours`, and keeps some of what it has beyond that. Of a name
+    /// that is there twice, the first counts.
+    fn note<'a>(&self, theirs: &Declared, ours: &'a [Announcement]) -> Vec<Difference<'a>> {
+        let by_name = ours.iter().map(|ours| (ours.remote.name(), Some(ours)));
+        let mut by_name: HashMap<_, _> = by_name.collect();
+        let mut known = self.lock();
+        let mut found = Vec::new();
+        for info in theirs.iter() {
+            match by_name.get_mut(info.name()) {
+                Some(ours) => {
+                    if let Some(ours) = ours.take()
+                        && ours.remote.differs(&info)
+                    {
+                        found.push(self.differs(&mut known, ours, info.to_owned()));
+                    }
+                }
+                None if known.unmatched.len() < MOST_UNMATCHED => {
+                    let place = known.unmatched.entry(info.name().into());
+                    place.or_insert_with(|| info.to_owned());
+                }
+                None => {}
+            }
         }
+        found
     }
 
-    /// Forgets what is beyond the bound.
-    fn keep_some(&self) {
-        let unmatched = &mut self.lock().unmatched;
-        let mut kept = 0;
-        unmatched.retain(|_, _| {
-            kept += 1;
-            kept <= MOST_UNMATCHED
-        });
-        unmatched.shrink_to_fit();
-    }
-
-    /// Compares `ours` with what the peer means by the same names, each once. Gives both where they
-    /// differ, and how many do by then.
-    fn compare<'a>(
-        &self,
-        ours: &'a [Announcement],
-    ) -> Vec<(&'a RemoteInfo, Arc<RemoteInfo>, usize)> {
+    /// Compares `ours`, which the server had not before, with what the peer means by the same names, each
+    /// once.
+    fn compare<'a>(&self, ours: &'a [Announcement]) -> Vec<Difference<'a>> {
         let mut known = self.lock();
         let mut found = Vec::new();
         if known.unmatched.is_empty() {
             return found;
         }
-        for Announcement { id, remote } in ours {
-            let Some(theirs) = known.unmatched.remove(remote.name()) else {
-                continue;
-            };
-            if remote.differs(&theirs) {
-                let theirs = Arc::new(theirs);
-                known.by_id.insert(*id, theirs.clone());
-                found.push((remote, theirs, known.by_id.len()));
-                self.any.store(true, Ordering::Release);
+        for ours in ours {
+            if let Some(theirs) = known.unmatched.remove(ours.remote.name())
+                && ours.remote.differs(&theirs)
+            {
+                found.push(self.differs(&mut known, ours, theirs));
             }
         }
         found
+    }
+
+    fn differs<'a>(
+        &self,
+        known: &mut Known,
+        Announcement { id, remote }: &'a Announcement,
+        theirs: RemoteInfo,
+    ) -> Difference<'a> {
+        let theirs = Arc::new(theirs);
+        known.by_id.insert(*id, theirs.clone());
+        self.any.store(true, Ordering::Release);
+        (remote, theirs, known.by_id.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -89,17 +105,18 @@ impl Mismatches {
 
 impl Link {
     /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
-    ///
-    /// Of a name that is there twice, the first counts.
-    pub(crate) fn set_declared(&self, theirs: Vec<RemoteInfo>, ours: &[Announcement]) {
-        self.mismatches.note(theirs);
-        self.compare(ours);
-        self.mismatches.keep_some();
+    pub(crate) fn set_declared(&self, theirs: &Declared, ours: &[Announcement]) {
+        self.report(self.mismatches.note(theirs, ours));
     }
 
-    /// Compares remotes of the server with the peer's, and reports each that differs; only those fail.
+    /// Compares remotes that the server had not before with the peer's.
     pub(super) fn compare(&self, ours: &[Announcement]) {
-        for (ours, theirs, count) in self.mismatches.compare(ours) {
+        self.report(self.mismatches.compare(ours));
+    }
+
+    /// Reports each remote that differs; only those fail.
+    fn report(&self, differences: Vec<Difference<'_>>) {
+        for (ours, theirs, count) in differences {
             // A client that declares everything differently says so at every attempt to join.
             if count <= REPORTED {
                 tracing::warn!(
@@ -144,34 +161,38 @@ mod tests {
         Announcement { id, remote }
     }
 
+    fn declared(infos: impl IntoIterator<Item = RemoteInfo>) -> Declared {
+        Declared::new(&infos.into_iter().collect::<Vec<_>>())
+    }
+
     #[test]
     fn each_name_is_compared_once_and_the_first_of_it_counts() {
         let mismatches = Mismatches::default();
-        let theirs = [("a", "str"), ("a", "u32"), ("b", "u32"), ("c", "")];
-        mismatches.note(theirs.map(|(name, shape)| info(name, shape)).into());
-        let ours = [
-            server(1, "a"),
-            server(2, "b"),
-            server(3, "c"),
-            server(4, "d"),
-        ];
-        let found = mismatches.compare(&ours);
-        let names: Vec<_> = found
-            .iter()
-            .map(|(ours, _, count)| (ours.name(), *count))
-            .collect();
-        assert_eq!(names, [("a", 1)]);
+        let theirs = [("a", "str"), ("a", "u32"), ("b", "u32"), ("b", "str")];
+        let later = [("c", "str"), ("c", "u32"), ("d", "")];
+        let theirs = theirs.into_iter().chain(later);
+        let theirs = declared(theirs.map(|(name, shape)| info(name, shape)));
+        let names = |found: Vec<Difference<'_>>| -> Vec<_> {
+            let names = found
+                .iter()
+                .map(|(ours, _, count)| (ours.name().to_owned(), *count));
+            names.collect()
+        };
+        let ours = [server(1, "a"), server(2, "b"), server(3, "e")];
+        assert_eq!(names(mismatches.note(&theirs, &ours)), [("a".into(), 1)]);
         assert!(mismatches.compare(&ours).is_empty());
-        let differs = (1..5).filter(|id| mismatches.get(*id).is_some());
-        assert_eq!(differs.collect::<Vec<_>>(), [1]);
+        let new = [server(4, "c"), server(5, "d")];
+        assert_eq!(names(mismatches.compare(&new)), [("c".into(), 2)]);
+        assert!(mismatches.compare(&new).is_empty());
+        let differs = (1..6).filter(|id| mismatches.get(*id).is_some());
+        assert_eq!(differs.collect::<Vec<_>>(), [1, 4]);
     }
 
     #[test]
     fn what_is_kept_of_a_list_is_bounded_however_long_it_is() {
         let mismatches = Mismatches::default();
-        let theirs = (0..4096).map(|n| info(&n.to_string(), "str"));
-        mismatches.note(theirs.collect());
-        mismatches.keep_some();
+        let theirs = declared((0..4096).map(|n| info(&n.to_string(), "str")));
+        assert!(mismatches.note(&theirs, &[]).is_empty());
         assert_eq!(mismatches.lock().unmatched.len(), MOST_UNMATCHED);
         let ours: Vec<_> = (0..4096).map(|n| server(n + 1, &n.to_string())).collect();
         assert_eq!(mismatches.compare(&ours).len(), MOST_UNMATCHED);

@@ -219,6 +219,8 @@ pub(super) async fn serve(
         Ok(Err(code)) => return turn_away(&server, &connection, code),
         Err(_) => return turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT),
     };
+    // A long hello takes a while to read, and another to compare: others have their turn between.
+    tokio::task::yield_now().await;
     let admission = tokio::select! {
         admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
         // It need not be asked for when it has already gone.
@@ -366,7 +368,7 @@ async fn play(
         .open_for(&hello.remotes, &wiring.registry, limits.echo);
     // As many as fit; the player is told of the others when it takes part in broadcasts.
     let mut remotes = wiring.registry.announcements(0);
-    link.set_declared(hello.remotes, &remotes);
+    link.set_declared(&hello.remotes, &remotes);
     let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;
     let fit = remotes.iter().take_while(|announcement| {
         let size = announcement.remote.name().len() + announcement.remote.shape().len();

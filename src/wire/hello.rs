@@ -12,7 +12,7 @@ use super::{
     MAX_SETTINGS, MAX_TOKEN_BYTES, MAX_WELCOME_BYTES, PROTOCOL_VERSION,
     code::CloseCode,
     read::{ENDS_EARLY, Malformed, Reader, TooLarge, clip, fits, put_bytes},
-    remote::{Announcement, RemoteInfo},
+    remote::{Announcement, Declared},
     varint,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Hello {
     /// For the server's authentication hook; never shown.
     pub(crate) token: Bytes,
     /// The remotes that the client knows of, for comparison.
-    pub(crate) remotes: Vec<RemoteInfo>,
+    pub(crate) remotes: Declared,
 }
 
 /// What a server answers.
@@ -84,7 +84,7 @@ impl Hello {
         Ok(Self {
             name: reader.text(MAX_NAME_BYTES)?.to_owned(),
             token: stream.slice_ref(reader.bytes(MAX_TOKEN_BYTES)?),
-            remotes: reader.list(MAX_REMOTES, RemoteInfo::decode)?,
+            remotes: Declared::decode(&stream, &mut reader)?,
         })
     }
 
@@ -108,10 +108,7 @@ impl Hello {
         varint::put(&mut body, u64::from(PROTOCOL_VERSION));
         put_bytes(&mut body, self.name.as_bytes());
         put_bytes(&mut body, &self.token);
-        varint::put(&mut body, self.remotes.len() as u64);
-        for remote in &self.remotes {
-            remote.encode(&mut body);
-        }
+        self.remotes.encode(&mut body);
         close(
             "number of bytes in the hello, most of them the shapes of remotes,",
             &body,
@@ -275,7 +272,10 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::wire::remote::tests::{any_announcement, any_remote, chat, text};
+    use crate::wire::remote::{
+        RemoteInfo,
+        tests::{any_announcement, any_remote, chat, text},
+    };
 
     const HELLO: &[u8] = &[
         19, // length of the rest
@@ -310,7 +310,7 @@ mod tests {
         Hello {
             name: "ada".into(),
             token: Bytes::from_static(&[0xbe, 0xef]),
-            remotes: vec![chat()],
+            remotes: Declared::new(&[chat()]),
         }
     }
 
@@ -425,14 +425,14 @@ mod tests {
         };
         assert!(name.encode().is_err());
         let remotes = Hello {
-            remotes: vec![chat(); MAX_REMOTES],
+            remotes: Declared::new(&vec![chat(); MAX_REMOTES]),
             ..hello()
         };
         assert!(Hello::decode(remotes.encode().unwrap().into()).is_ok());
         let long =
             RemoteInfo::new("a", crate::remote::RemoteKind::Event, &"s".repeat(600)).unwrap();
         let shapes = Hello {
-            remotes: vec![long; 120],
+            remotes: Declared::new(&vec![long; 120]),
             ..hello()
         };
         assert!(shapes.encode().unwrap_err().to_string().contains("shapes"));
@@ -462,7 +462,7 @@ mod tests {
             |(name, token, remotes)| Hello {
                 name,
                 token: token.into(),
-                remotes,
+                remotes: Declared::new(&remotes),
             },
         )
     }

@@ -66,15 +66,23 @@ impl<'a> Reader<'a> {
         limit: usize,
         mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
-        let count = self.u64()?;
-        if count > limit as u64 {
-            return Err(Malformed("a list has more items than its limit"));
-        }
         let mut items = Vec::new();
-        for _ in 0..count {
+        for _ in 0..self.count(limit)? {
             items.push(item(self)?);
         }
         Ok(items)
+    }
+
+    /// Takes the count that a list begins with.
+    pub(crate) fn count(&mut self, limit: usize) -> Result<usize, Malformed> {
+        let count = usize::try_from(self.u64()?).ok();
+        let count = count.filter(|count| *count <= limit);
+        count.ok_or(Malformed("a list has more items than its limit"))
+    }
+
+    /// What has not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Refuses whatever was not read.

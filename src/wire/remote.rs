@@ -2,7 +2,9 @@
 //!
 //! Part of hello, welcome and announcement. Knows nothing about handlers, nor what a shape says.
 
-use bytes::BufMut;
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     MAX_NAME_BYTES, MAX_NAME_CHARS, MAX_REMOTES, MAX_SHAPE_BYTES,
@@ -12,11 +14,11 @@ use super::{
 use crate::remote::RemoteKind;
 
 /// A remote as its owner declared it. One that exists can be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RemoteInfo {
-    name: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RemoteInfo<T = String> {
+    name: T,
     kind: RemoteKind,
-    shape: String,
+    shape: T,
 }
 
 /// A remote and the id that the server gave it.
@@ -27,47 +29,32 @@ pub(crate) struct Announcement {
     pub(crate) remote: RemoteInfo,
 }
 
+/// The remotes that a client declares, as it wrote them, and found to be well written.
+///
+/// It may name thousands, of which the server looks at each once and keeps few.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Declared {
+    count: usize,
+    bytes: Bytes,
+}
+
 impl RemoteInfo {
     /// Describes a remote; the empty `shape` means that its types are not compared.
     ///
     /// # Errors
     /// [`InvalidRemote`] if the name or the shape is not one that the wire can carry.
     pub(crate) fn new(name: &str, kind: RemoteKind, shape: &str) -> Result<Self, InvalidRemote> {
-        // The limit in bytes comes first, so that counting characters is bounded.
-        if name.len() > MAX_NAME_BYTES || !(1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
-            return Err(InvalidRemote::Name { bytes: name.len() });
-        }
-        if shape.len() > MAX_SHAPE_BYTES {
-            return Err(InvalidRemote::Shape { bytes: shape.len() });
-        }
+        check(name, shape)?;
         Ok(Self {
             name: name.to_owned(),
             kind,
             shape: shape.to_owned(),
         })
     }
+}
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn kind(&self) -> RemoteKind {
-        self.kind
-    }
-
-    /// The shape of the types, or the empty text if they are not to be compared.
-    pub(crate) fn shape(&self) -> &str {
-        &self.shape
-    }
-
-    /// Whether `other`, which is of the same name, is another kind or has other types; what has no
-    /// shape is not compared.
-    pub(crate) fn differs(&self, other: &Self) -> bool {
-        let unchecked = self.shape.is_empty() || other.shape.is_empty();
-        self.kind != other.kind || (!unchecked && self.shape != other.shape)
-    }
-
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+impl<'a> RemoteInfo<&'a str> {
+    pub(crate) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let name = reader.text(MAX_NAME_BYTES)?;
         let kind = match reader.u8()? {
             KIND_EVENT => RemoteKind::Event,
@@ -76,18 +63,97 @@ impl RemoteInfo {
             _ => return Err(Malformed("a remote of no known kind")),
         };
         let shape = reader.text(MAX_SHAPE_BYTES)?;
-        Self::new(name, kind, shape)
-            .map_err(|_| Malformed("a remote's name has no or too many characters"))
+        check(name, shape)
+            .map_err(|_| Malformed("a remote's name has no or too many characters"))?;
+        Ok(Self { name, kind, shape })
+    }
+
+    /// A copy that needs not the bytes that it was read from.
+    pub(crate) fn to_owned(self) -> RemoteInfo {
+        RemoteInfo {
+            name: self.name.to_owned(),
+            kind: self.kind,
+            shape: self.shape.to_owned(),
+        }
+    }
+}
+
+impl<T: AsRef<str>> RemoteInfo<T> {
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_ref()
+    }
+
+    pub(crate) fn kind(&self) -> RemoteKind {
+        self.kind
+    }
+
+    /// The shape of the types, or the empty text if they are not to be compared.
+    pub(crate) fn shape(&self) -> &str {
+        self.shape.as_ref()
+    }
+
+    /// Whether `other`, which is of the same name, is another kind or has other types; what has no
+    /// shape is not compared.
+    pub(crate) fn differs<U: AsRef<str>>(&self, other: &RemoteInfo<U>) -> bool {
+        let unchecked = self.shape().is_empty() || other.shape().is_empty();
+        self.kind != other.kind || (!unchecked && self.shape() != other.shape())
     }
 
     pub(crate) fn encode(&self, out: &mut impl BufMut) {
-        put_bytes(out, self.name.as_bytes());
+        put_bytes(out, self.name().as_bytes());
         out.put_u8(match self.kind {
             RemoteKind::Event => KIND_EVENT,
             RemoteKind::Unreliable => KIND_UNRELIABLE,
             RemoteKind::Function => KIND_FUNCTION,
         });
-        put_bytes(out, self.shape.as_bytes());
+        put_bytes(out, self.shape().as_bytes());
+    }
+}
+
+impl Declared {
+    pub(crate) fn new(remotes: &[RemoteInfo]) -> Self {
+        let mut bytes = BytesMut::new();
+        for remote in remotes {
+            remote.encode(&mut bytes);
+        }
+        Self {
+            count: remotes.len(),
+            bytes: bytes.freeze(),
+        }
+    }
+
+    /// Reads a list out of `message`, which `reader` reads.
+    pub(crate) fn decode(message: &Bytes, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let count = reader.count(MAX_REMOTES)?;
+        let before = reader.rest();
+        for _ in 0..count {
+            RemoteInfo::decode(reader)?;
+        }
+        let read = before.len() - reader.rest().len();
+        Ok(Self {
+            count,
+            bytes: message.slice_ref(&before[..read]),
+        })
+    }
+
+    pub(crate) fn encode(&self, out: &mut impl BufMut) {
+        varint::put(out, self.count as u64);
+        out.put_slice(&self.bytes);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RemoteInfo<&str>> {
+        let mut reader = Reader::new(&self.bytes);
+        std::iter::from_fn(move || RemoteInfo::decode(&mut reader).ok())
+    }
+}
+
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -100,7 +166,7 @@ impl Announcement {
         }
         Ok(Self {
             id,
-            remote: RemoteInfo::decode(reader)?,
+            remote: RemoteInfo::decode(reader)?.to_owned(),
         })
     }
 
@@ -112,6 +178,18 @@ impl Announcement {
         varint::put(out, u64::from(self.id));
         self.remote.encode(out);
     }
+}
+
+/// Whether the wire can carry a remote of this name and shape.
+fn check(name: &str, shape: &str) -> Result<(), InvalidRemote> {
+    // The limit in bytes comes first, so that counting characters is bounded.
+    if name.len() > MAX_NAME_BYTES || !(1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
+        return Err(InvalidRemote::Name { bytes: name.len() });
+    }
+    if shape.len() > MAX_SHAPE_BYTES {
+        return Err(InvalidRemote::Shape { bytes: shape.len() });
+    }
+    Ok(())
 }
 
 /// A remote cannot be described on the wire.
