@@ -244,8 +244,15 @@ impl<C: HandlerContext> Inbound<C> {
                 return Err(Violation::UnexpectedControl);
             }
             Control::Announce(announcement) => {
+                let id = announcement.id;
                 if !self.wiring.registry.announce([announcement]) {
                     return Err(Violation::AnnouncedTwice);
+                }
+                // Its own events alone: a server may announce thousands, one at a time.
+                let known = Self::known(&self.wiring, &self.link);
+                self.session.look_up(id, &known, self.turn.now);
+                if self.session.is_held(id) {
+                    self.to_offer.push_back(id);
                 }
             }
             Control::Ping { nonce } => {
