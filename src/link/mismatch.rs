@@ -57,14 +57,11 @@ impl Mismatches {
         unmatched.shrink_to_fit();
     }
 
-    /// Compares `ours` with what the peer means by the same names, each once. Gives both where they
-    /// differ, and how many do by then.
-    fn compare<'a>(
-        &self,
-        ours: &'a [Announcement],
-    ) -> Vec<(&'a RemoteInfo, Arc<RemoteInfo>, usize)> {
+    /// Compares `ours` with what the peer means by the same names, each once. Gives what is worth a word
+    /// of those that differ.
+    fn compare(&self, ours: &[Announcement]) -> Differences {
         let mut known = self.lock();
-        let mut found = Vec::new();
+        let mut found = Differences::default();
         if known.unmatched.is_empty() {
             return found;
         }
@@ -75,8 +72,12 @@ impl Mismatches {
             if remote.differs(&theirs) {
                 let theirs = Arc::new(theirs);
                 known.by_id.insert(*id, theirs.clone());
-                found.push((remote, theirs, known.by_id.len()));
                 self.any.store(true, Ordering::Release);
+                // A client that declares everything differently says so at every attempt to join.
+                match known.by_id.len() {
+                    count if count <= REPORTED => found.named.push((remote.clone(), theirs)),
+                    count => found.more |= count == REPORTED + 1,
+                }
             }
         }
         found
@@ -87,35 +88,48 @@ impl Mismatches {
     }
 }
 
+/// What the peer declares differently, to be told when no lock is held: a log is the program's code.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Differences {
+    /// Ours and theirs.
+    named: Vec<(RemoteInfo, Arc<RemoteInfo>)>,
+    /// There are others that are not named.
+    more: bool,
+}
+
+impl Differences {
+    /// Says so of the peer with this number; only those remotes fail.
+    pub(super) fn report(self, player: u64) {
+        for (ours, theirs) in self.named {
+            tracing::warn!(
+                player,
+                remote = theirs.name(),
+                ours = describe(&ours),
+                theirs = describe(&theirs),
+                "a client declares this remote differently: it cannot be used"
+            );
+        }
+        if self.more {
+            tracing::warn!(player, "a client declares more remotes differently");
+        }
+    }
+}
+
 impl Link {
     /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
     ///
     /// Of a name that is there twice, the first counts.
     pub(crate) fn set_declared(&self, theirs: Vec<RemoteInfo>, ours: &[Announcement]) {
         self.mismatches.note(theirs);
-        self.compare(ours);
+        let differ = self.compare(ours);
         self.mismatches.keep_some();
+        differ.report(self.id);
     }
 
-    /// Compares remotes of the server with the peer's, and reports each that differs; only those fail.
-    pub(super) fn compare(&self, ours: &[Announcement]) {
-        for (ours, theirs, count) in self.mismatches.compare(ours) {
-            // A client that declares everything differently says so at every attempt to join.
-            if count <= REPORTED {
-                tracing::warn!(
-                    player = self.id,
-                    remote = theirs.name(),
-                    ours = describe(ours),
-                    theirs = describe(&theirs),
-                    "a client declares this remote differently: it cannot be used"
-                );
-            } else if count == REPORTED + 1 {
-                tracing::warn!(
-                    player = self.id,
-                    "a client declares more remotes differently"
-                );
-            }
-        }
+    /// Compares remotes of the server with the peer's.
+    pub(super) fn compare(&self, ours: &[Announcement]) -> Differences {
+        self.mismatches.compare(ours)
     }
 
     /// What the peer declares under the name of remote `id`, where that differs.
@@ -156,12 +170,9 @@ mod tests {
             server(4, "d"),
         ];
         let found = mismatches.compare(&ours);
-        let names: Vec<_> = found
-            .iter()
-            .map(|(ours, _, count)| (ours.name(), *count))
-            .collect();
-        assert_eq!(names, [("a", 1)]);
-        assert!(mismatches.compare(&ours).is_empty());
+        let names: Vec<_> = found.named.iter().map(|(ours, _)| ours.name()).collect();
+        assert_eq!(names, ["a"]);
+        assert!(mismatches.compare(&ours).named.is_empty());
         let differs = (1..5).filter(|id| mismatches.get(*id).is_some());
         assert_eq!(differs.collect::<Vec<_>>(), [1]);
     }
@@ -174,7 +185,9 @@ mod tests {
         mismatches.keep_some();
         assert_eq!(mismatches.lock().unmatched.len(), MOST_UNMATCHED);
         let ours: Vec<_> = (0..4096).map(|n| server(n + 1, &n.to_string())).collect();
-        assert_eq!(mismatches.compare(&ours).len(), MOST_UNMATCHED);
+        let found = mismatches.compare(&ours);
+        assert_eq!((found.named.len(), found.more), (REPORTED, true));
+        assert_eq!(mismatches.lock().by_id.len(), MOST_UNMATCHED);
         assert!(mismatches.lock().unmatched.is_empty());
     }
 }
