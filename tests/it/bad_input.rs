@@ -754,6 +754,27 @@ async fn streams_that_are_taken_back_cost_budget() {
     assert!(player.stats().remotes.is_empty());
 }
 
+/// Section 12: an answer that nobody asked for costs what a ping costs, and no more than that.
+#[tokio::test]
+async fn answers_to_no_ping_cost_budget() {
+    let arena = Arena::new(|limits| {
+        limits.events = Rate::per_second(1).burst(20);
+        limits.offences_per_minute = 50;
+    })
+    .await;
+    let eve = arena.eve().await;
+    let pong = frame(0, &[4, 7]);
+    let mut lane = eve.uni(&[raw::lane(""), pong.repeat(15)].concat()).await;
+    lane.write_all(&frame(TEXT_ID, b"\x04here")).await.unwrap();
+    arena
+        .heard
+        .wait_until(|heard| heard.iter().any(|text| text == "Eve: here"))
+        .await;
+    lane.write_all(&pong.repeat(100)).await.unwrap();
+    let code = CloseCode::RATE;
+    arena.assert_thrown_out("pongs", &eve, code).await;
+}
+
 /// Section 7: unordered events.
 #[tokio::test]
 async fn an_unordered_event_that_breaks_the_protocol_closes_that_connection_only() {
