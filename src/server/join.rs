@@ -253,6 +253,9 @@ pub(super) async fn serve(
     let link = play(server, connection, hub, send, hello, admission, deadline).await;
     drop(seat);
     let Some(link) = link else { return };
+    if let Some(DisconnectReason::Violation { .. }) = link.ended() {
+        address.thrown_out(clock::now());
+    }
     let running = link.handlers();
     let left = Left { totals, link };
     // Handlers that still run count against the address: whoever leaves and comes back would have as

@@ -524,7 +524,11 @@ struct Arena {
 
 impl Arena {
     async fn new(limits: impl FnOnce(&mut Limits)) -> Self {
-        let world = world_with(limits);
+        let world = world_with(|changed| {
+            // Eve comes back for each thing that she tries.
+            changed.connections_per_address = 4096;
+            limits(changed);
+        });
         let heard = Notes::new();
         let text = heard.clone();
         world.server.on_server_event(&TEXT, move |player, said| {
@@ -764,7 +768,7 @@ async fn answers_to_no_ping_cost_budget() {
     .await;
     let eve = arena.eve().await;
     let pong = frame(0, &[4, 7]);
-    let mut lane = eve.uni(&[raw::lane(""), pong.repeat(15)].concat()).await;
+    let mut lane = eve.uni(&[lane(""), pong.repeat(15)].concat()).await;
     lane.write_all(&frame(TEXT_ID, b"\x04here")).await.unwrap();
     arena
         .heard
