@@ -162,7 +162,7 @@ mod tests {
             let entry = Some((known.clone(), current));
             let successor = Successor::new(entry, Handle::current());
             let pins = (1..=MOST as u8).map(|n| Pin::from_bytes([n; 32]));
-            let last = pins.clone().last();
+            let last = pins.clone().next_back();
             pins.for_each(|pin| successor.announced(pin, Duration::ZERO));
             let begun = tokio::time::Instant::now();
             let next = || {
@@ -177,7 +177,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             // Nothing older comes after it: whoever writes has said so.
-            while let None = known.announced(current, last.expect("there are some")) {
+            while known
+                .announced(current, last.expect("there are some"))
+                .is_none()
+            {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(next(), last);
