@@ -4,6 +4,10 @@
 //! get beside their arguments, and knows nothing about connections, threads or time. Whoever needs to
 //! know that it changed passes a callback.
 
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -16,9 +20,10 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+pub use self::error::DeclareError;
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
-    remote::{self, Declaration, Remote, RemoteKind, Spec, sealed::Declared},
+    remote::{self, Declaration, Remote, Spec, sealed::Declared},
     wire::{
         MAX_REMOTES,
         remote::{Announcement, RemoteInfo},
@@ -543,39 +548,6 @@ pub(crate) enum Dispatch {
     Dispatched,
 }
 
-/// A remote was declared in two ways in one program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeclareError {
-    /// The name already belongs to a remote of another kind.
-    #[error(
-        "remote {name:?} is declared as a {declared} and used as a {requested}: give one of them another name"
-    )]
-    Kind {
-        /// The remote's name.
-        name: &'static str,
-        /// The kind it was first declared with.
-        declared: RemoteKind,
-        /// The kind it was used with now.
-        requested: RemoteKind,
-    },
-    /// The name already belongs to a remote with other types.
-    #[error(
-        "remote {name:?} is declared with {declared} and used with {requested}: give one of them another name"
-    )]
-    Types {
-        /// The remote's name.
-        name: &'static str,
-        /// The shape it was first declared with.
-        declared: String,
-        /// The shape it was used with now.
-        requested: String,
-    },
-    /// There are already 4096 remotes.
-    #[error("a server has at most 4096 remotes: send the varying part as an argument")]
-    TooMany,
-}
-
 impl<C> fmt::Debug for Registry<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
@@ -601,6 +573,3 @@ impl Hasher for Prehashed {
         self.0 = hash;
     }
 }
-
-#[cfg(test)]
-mod tests;

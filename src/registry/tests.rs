@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::remote::RemoteEvent;
+use crate::remote::{RemoteEvent, RemoteKind};
 
 fn announcement(id: u32, name: &str, shape: &str) -> Announcement {
     let remote = RemoteInfo::new(name, RemoteKind::Event, shape).expect("a short name");
