@@ -123,7 +123,8 @@ pub struct Limits {
     /// themselves with a QUIC Retry, and beyond four times that they are refused.
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64). As many may be made in one go, or
-    /// 64 if that is more, and an eighth of that in each second after it; more are refused.
+    /// 64 if that is more, and an eighth of that in each second after it; more are refused. One that is thrown
+    /// out for what it did counts as 17 of them.
     pub connections_per_address: usize,
     /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).

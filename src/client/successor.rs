@@ -75,10 +75,12 @@ impl Successor {
         for hook in hooks {
             let _ = guarded(|| hook(next));
         }
-        if let Some((known, current)) = self.entry.clone() {
-            // Its end is that of one write, and nobody waits for it: the server says it again at the next visit.
+        let writing =
+            (self.entry.as_ref()).and_then(|(known, current)| known.announced(*current, pin));
+        if let Some(writing) = writing {
+            // One per file. Nobody waits for it: the server says it again at the next visit.
             self.program.spawn_blocking(move || {
-                if let Err(error) = known.announced(current, pin) {
+                if let Err(error) = writing.run() {
                     tracing::warn!(%error, "the server's next identity is not remembered");
                 }
             });
@@ -146,5 +148,42 @@ mod tests {
         let late = held.clone();
         successor.on_announced(Arc::new(move |_| _ = &late));
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    /// However many threads the program has for what blocks.
+    #[tokio::test]
+    async fn of_several_announcements_the_last_is_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let known = KnownServers::open(folder.path().join("known.toml")).expect("no file yet");
+        for round in 0..10 {
+            let current = Pin::from_bytes([100 + round; 32]);
+            let via = crate::tls::Via::Manual;
+            known.accept(current, "", "", via).expect("a file");
+            let entry = Some((known.clone(), current));
+            let successor = Successor::new(entry, Handle::current());
+            let pins = (1..=MOST as u8).map(|n| Pin::from_bytes([n; 32]));
+            let last = pins.clone().next_back();
+            pins.for_each(|pin| successor.announced(pin, Duration::ZERO));
+            let begun = tokio::time::Instant::now();
+            let next = || {
+                known
+                    .find(&current)
+                    .expect("a file")
+                    .expect("it is known")
+                    .next
+            };
+            while next() != last {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", next());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // Nothing older comes after it: whoever writes has said so.
+            while known
+                .announced(current, last.expect("there are some"))
+                .is_none()
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(next(), last);
+        }
     }
 }

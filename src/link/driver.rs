@@ -284,7 +284,9 @@ impl<C: HandlerContext> Driver<C> {
 
     /// Reads the streams that have something, within the turn. True if more may be there.
     fn read(&mut self) -> Result<bool, Violation> {
-        self.inbound.look_again()?;
+        if self.inbound.look_again()? {
+            return Ok(true);
+        }
         let read = |cx: &mut Context<'_>| self.inbound.poll_streams(cx, &mut self.notices);
         let more = self.sources.streams.answer(read).transpose()? == Some(true);
         if more {

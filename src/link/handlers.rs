@@ -87,8 +87,16 @@ impl Drop for WaitingPlace {
 impl Link {
     /// The handlers that the peer has left running, if there are any.
     pub(crate) fn handlers(self: &Arc<Self>) -> Option<Handlers> {
-        let calls = self.running.available_permits() < self.calls_running;
-        (calls || self.waiting.count() > 0).then(|| Handlers(self.clone()))
+        let (calls, events) = self.left_running();
+        (calls + events > 0).then(|| Handlers(self.clone()))
+    }
+
+    /// How many handlers of calls run, and how many of events, once the connection has ended.
+    pub(crate) fn left_running(&self) -> (usize, usize) {
+        let permits = self.running.available_permits();
+        let done = permits + self.returned.load(SeqCst);
+        let calls = self.calls_running.saturating_sub(done);
+        (calls, self.waiting.count())
     }
 }
 
@@ -99,8 +107,14 @@ impl Handlers {
     /// Waits until none runs.
     pub(crate) async fn done(self) {
         let link = &self.0;
-        let all = u32::try_from(link.calls_running).unwrap_or(u32::MAX);
-        let _ = link.running.acquire_many(all).await;
+        for _ in 0..link.calls_running {
+            // One after the other, so that those that still run can be told from those waited for.
+            let Ok(permit) = link.running.acquire().await else {
+                break;
+            };
+            permit.forget();
+            link.returned.fetch_add(1, SeqCst);
+        }
         link.waiting.done().await;
     }
 }

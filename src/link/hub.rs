@@ -132,7 +132,9 @@ impl Hub {
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        lock(&self.links).remove(&id);
+        // Dropped when the lock is released, should it be the last: it holds what is the program's.
+        let link = lock(&self.links).remove(&id);
+        drop(link);
     }
 
     /// Wakes a link from another thread, together with the others touched at the same time.

@@ -31,9 +31,6 @@ struct Known {
     unmatched: HashMap<Box<str>, RemoteInfo>,
 }
 
-/// A remote of ours, what the peer means by its name, and how many differ by then.
-type Difference<'a> = (&'a RemoteInfo, Arc<RemoteInfo>, usize);
-
 impl Mismatches {
     fn get(&self, id: u32) -> Option<Arc<RemoteInfo>> {
         match self.any.load(Ordering::Acquire) {
@@ -44,18 +41,18 @@ impl Mismatches {
 
     /// Compares what the peer declares with `ours`, and keeps some of what it has beyond that. Of a name
     /// that is there twice, the first counts.
-    fn note<'a>(&self, theirs: &Declared, ours: &'a [Announcement]) -> Vec<Difference<'a>> {
+    fn note(&self, theirs: &Declared, ours: &[Announcement]) -> Differences {
         let by_name = ours.iter().map(|ours| (ours.remote.name(), Some(ours)));
         let mut by_name: HashMap<_, _> = by_name.collect();
         let mut known = self.lock();
-        let mut found = Vec::new();
+        let mut found = Differences::default();
         for info in theirs.iter() {
             match by_name.get_mut(info.name()) {
                 Some(ours) => {
                     if let Some(ours) = ours.take()
                         && ours.remote.differs(&info)
                     {
-                        found.push(self.differs(&mut known, ours, info.to_owned()));
+                        self.differs(&mut known, &mut found, ours, info.to_owned());
                     }
                 }
                 None if known.unmatched.len() < MOST_UNMATCHED => {
@@ -70,9 +67,9 @@ impl Mismatches {
 
     /// Compares `ours`, which the server had not before, with what the peer means by the same names, each
     /// once.
-    fn compare<'a>(&self, ours: &'a [Announcement]) -> Vec<Difference<'a>> {
+    fn compare(&self, ours: &[Announcement]) -> Differences {
         let mut known = self.lock();
-        let mut found = Vec::new();
+        let mut found = Differences::default();
         if known.unmatched.is_empty() {
             return found;
         }
@@ -80,22 +77,27 @@ impl Mismatches {
             if let Some(theirs) = known.unmatched.remove(ours.remote.name())
                 && ours.remote.differs(&theirs)
             {
-                found.push(self.differs(&mut known, ours, theirs));
+                self.differs(&mut known, &mut found, ours, theirs);
             }
         }
         found
     }
 
-    fn differs<'a>(
+    fn differs(
         &self,
         known: &mut Known,
-        Announcement { id, remote }: &'a Announcement,
+        found: &mut Differences,
+        Announcement { id, remote }: &Announcement,
         theirs: RemoteInfo,
-    ) -> Difference<'a> {
+    ) {
         let theirs = Arc::new(theirs);
         known.by_id.insert(*id, theirs.clone());
         self.any.store(true, Ordering::Release);
-        (remote, theirs, known.by_id.len())
+        // A client that declares everything differently says so at every attempt to join.
+        match known.by_id.len() {
+            count if count <= REPORTED => found.named.push((remote.clone(), theirs)),
+            count => found.more |= count == REPORTED + 1,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -103,36 +105,43 @@ impl Mismatches {
     }
 }
 
+/// What the peer declares differently, to be told when no lock is held: a log is the program's code.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Differences {
+    /// Ours and theirs.
+    named: Vec<(RemoteInfo, Arc<RemoteInfo>)>,
+    /// There are others that are not named.
+    more: bool,
+}
+
+impl Differences {
+    /// Says so of the peer with this number; only those remotes fail.
+    pub(super) fn report(self, player: u64) {
+        for (ours, theirs) in self.named {
+            tracing::warn!(
+                player,
+                remote = theirs.name(),
+                ours = describe(&ours),
+                theirs = describe(&theirs),
+                "a client declares this remote differently: it cannot be used"
+            );
+        }
+        if self.more {
+            tracing::warn!(player, "a client declares more remotes differently");
+        }
+    }
+}
+
 impl Link {
     /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
     pub(crate) fn set_declared(&self, theirs: &Declared, ours: &[Announcement]) {
-        self.report(self.mismatches.note(theirs, ours));
+        self.mismatches.note(theirs, ours).report(self.id);
     }
 
-    /// Compares remotes that the server had not before with the peer's.
-    pub(super) fn compare(&self, ours: &[Announcement]) {
-        self.report(self.mismatches.compare(ours));
-    }
-
-    /// Reports each remote that differs; only those fail.
-    fn report(&self, differences: Vec<Difference<'_>>) {
-        for (ours, theirs, count) in differences {
-            // A client that declares everything differently says so at every attempt to join.
-            if count <= REPORTED {
-                tracing::warn!(
-                    player = self.id,
-                    remote = theirs.name(),
-                    ours = describe(ours),
-                    theirs = describe(&theirs),
-                    "a client declares this remote differently: it cannot be used"
-                );
-            } else if count == REPORTED + 1 {
-                tracing::warn!(
-                    player = self.id,
-                    "a client declares more remotes differently"
-                );
-            }
-        }
+    /// Compares remotes of the server with the peer's.
+    pub(super) fn compare(&self, ours: &[Announcement]) -> Differences {
+        self.mismatches.compare(ours)
     }
 
     /// What the peer declares under the name of remote `id`, where that differs.
@@ -165,6 +174,10 @@ mod tests {
         Declared::new(&infos.into_iter().collect::<Vec<_>>())
     }
 
+    fn names(found: &Differences) -> Vec<&str> {
+        found.named.iter().map(|(ours, _)| ours.name()).collect()
+    }
+
     #[test]
     fn each_name_is_compared_once_and_the_first_of_it_counts() {
         let mismatches = Mismatches::default();
@@ -172,18 +185,12 @@ mod tests {
         let later = [("c", "str"), ("c", "u32"), ("d", "")];
         let theirs = theirs.into_iter().chain(later);
         let theirs = declared(theirs.map(|(name, shape)| info(name, shape)));
-        let names = |found: Vec<Difference<'_>>| -> Vec<_> {
-            let names = found
-                .iter()
-                .map(|(ours, _, count)| (ours.name().to_owned(), *count));
-            names.collect()
-        };
         let ours = [server(1, "a"), server(2, "b"), server(3, "e")];
-        assert_eq!(names(mismatches.note(&theirs, &ours)), [("a".into(), 1)]);
-        assert!(mismatches.compare(&ours).is_empty());
+        assert_eq!(names(&mismatches.note(&theirs, &ours)), ["a"]);
+        assert!(mismatches.compare(&ours).named.is_empty());
         let new = [server(4, "c"), server(5, "d")];
-        assert_eq!(names(mismatches.compare(&new)), [("c".into(), 2)]);
-        assert!(mismatches.compare(&new).is_empty());
+        assert_eq!(names(&mismatches.compare(&new)), ["c"]);
+        assert!(mismatches.compare(&new).named.is_empty());
         let differs = (1..6).filter(|id| mismatches.get(*id).is_some());
         assert_eq!(differs.collect::<Vec<_>>(), [1, 4]);
     }
@@ -192,10 +199,12 @@ mod tests {
     fn what_is_kept_of_a_list_is_bounded_however_long_it_is() {
         let mismatches = Mismatches::default();
         let theirs = declared((0..4096).map(|n| info(&n.to_string(), "str")));
-        assert!(mismatches.note(&theirs, &[]).is_empty());
+        assert!(mismatches.note(&theirs, &[]).named.is_empty());
         assert_eq!(mismatches.lock().unmatched.len(), MOST_UNMATCHED);
         let ours: Vec<_> = (0..4096).map(|n| server(n + 1, &n.to_string())).collect();
-        assert_eq!(mismatches.compare(&ours).len(), MOST_UNMATCHED);
+        let found = mismatches.compare(&ours);
+        assert_eq!((found.named.len(), found.more), (REPORTED, true));
+        assert_eq!(mismatches.lock().by_id.len(), MOST_UNMATCHED);
         assert!(mismatches.lock().unmatched.is_empty());
     }
 }

@@ -40,7 +40,7 @@ use self::{
     call::{CallSlot, OutgoingCall},
     handlers::Waiting,
     hub::{Broadcast, Hub},
-    mismatch::Mismatches,
+    mismatch::{Differences, Mismatches},
     passed::Passed,
     reason::DisconnectReason,
     stats::Counts,
@@ -97,6 +97,8 @@ pub(crate) struct Link {
     serving: AtomicUsize,
     running: Arc<Semaphore>,
     calls_running: usize,
+    /// Of those, permits that are back and were taken for good, after the connection has ended.
+    returned: AtomicUsize,
     waiting: Waiting,
     /// What the peer keeps waiting in early queues and inboxes.
     pub(crate) held: Arc<Held>,
@@ -174,6 +176,7 @@ impl Link {
             serving: AtomicUsize::new(0),
             running: Arc::new(Semaphore::new(limits.calls_running)),
             calls_running: limits.calls_running,
+            returned: AtomicUsize::new(0),
             waiting: Waiting::new(limits.handlers_waiting),
             held: Held::new(limits.held_bytes),
             counts: Counts::default(),
@@ -189,15 +192,16 @@ impl Link {
         event: &Outgoing<'_>,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) -> Result<(), PushError> {
-        let (result, lane_too_many) = {
+        let (result, lane_too_many, differ) = {
             let mut state = self.lock();
             self.apply_log(&mut state);
-            self.introduce(&mut state, event.id, announce);
+            let differ = self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
             let result = result.map(|()| self.may_leave(&state));
-            (result, state.outbox.take_lane_too_many())
+            (result, state.outbox.take_lane_too_many(), differ)
         };
+        differ.report(self.id);
         if let Some(lane) = lane_too_many {
             let most = crate::wire::MAX_LANES;
             tracing::warn!(
@@ -223,12 +227,13 @@ impl Link {
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) {
-        {
+        let differ = {
             let mut state = self.lock();
-            self.introduce(&mut state, id, announce);
             // A call to the remote may wait for it, and no tick is to come between.
             state.due = true;
-        }
+            self.introduce(&mut state, id, announce)
+        };
+        differ.report(self.id);
         self.wake();
     }
 
@@ -238,12 +243,14 @@ impl Link {
         state: &mut State,
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
-    ) {
+    ) -> Differences {
+        let mut differ = Differences::default();
         state.outbox.announce(id, |from| {
             let news = announce(from);
-            self.compare(&news);
+            differ = self.compare(&news);
             news
         });
+        differ
     }
 
     pub(crate) fn set_announced(&self, id: u32) {
@@ -257,9 +264,12 @@ impl Link {
         let Some(hub) = &self.hub else { return };
         // Known to the hub first, or what is added between the two could pass unseen.
         hub.add(self.clone());
-        let mut state = self.lock();
-        self.introduce(&mut state, u32::MAX, announce);
-        state.cursor = Some(hub.end());
+        let differ = {
+            let mut state = self.lock();
+            state.cursor = Some(hub.end());
+            self.introduce(&mut state, u32::MAX, announce)
+        };
+        differ.report(self.id);
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -268,7 +278,7 @@ impl Link {
         mut call: OutgoingCall,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
     ) -> Result<(), SubmitError> {
-        {
+        let differ = {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.outbox.is_closed() {
@@ -284,12 +294,14 @@ impl Link {
             if state.calls.len() >= state.calls_limit {
                 return Err(SubmitError::Full);
             }
-            self.introduce(&mut state, call.id, announce);
+            let differ = self.introduce(&mut state, call.id, announce);
             self.counts.calls_out.fetch_add(1, Ordering::Relaxed);
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);
-        }
+            differ
+        };
+        differ.report(self.id);
         self.wake();
         Ok(())
     }
@@ -519,6 +531,11 @@ impl Link {
             Some(_) => Side::Server,
             None => Side::Client,
         }
+    }
+
+    /// The number of its player.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The number of the network thread that it lives on.

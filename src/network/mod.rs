@@ -9,7 +9,7 @@ mod transport;
 
 use std::{
     cell::Cell,
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -139,12 +139,18 @@ impl Network {
         peer: SocketAddr,
         alone: bool,
     ) -> io::Result<Endpoint> {
+        let key = (thread, peer.is_ipv6());
         let endpoints = &self.inner.endpoints;
-        let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        match endpoints.entry((thread, peer.is_ipv6())) {
-            Entry::Occupied(endpoint) => Ok(endpoint.get().clone()),
-            Entry::Vacant(place) => Ok(place.insert(self.local_endpoint(peer, alone)?).clone()),
+        let lock = || endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
+        // Made where no lock is held: it takes the system's time, and may have something to log. Nobody
+        // else makes one for this thread meanwhile.
+        let endpoint = self.local_endpoint(peer, alone)?;
+        lock().insert(key, endpoint.clone());
+        Ok(endpoint)
     }
 
     /// Forgets an endpoint whose socket has died, so that the next client gets another.

@@ -7,7 +7,7 @@ mod name;
 
 pub use self::name::NameError;
 
-pub(crate) use self::name::is_reserved;
+pub(crate) use self::name::{hash, is_reserved};
 
 use std::{any::TypeId, fmt, marker::PhantomData, time::Duration};
 
@@ -352,7 +352,7 @@ impl Spec {
         name::check(name);
         Self {
             name,
-            hash: name::hash(name),
+            hash: hash(name),
             policy: Policy {
                 lane: None,
                 unordered: false,

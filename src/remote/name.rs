@@ -48,7 +48,7 @@ fn intern(name: &str) -> Result<&'static str, NameError> {
 }
 
 /// FNV-1a, computed when the remote is declared, so that a lookup hashes nothing.
-pub(super) const fn hash(name: &str) -> u64 {
+pub(crate) const fn hash(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let mut hash = 0xcbf2_9ce4_8422_2325;
     let mut at = 0;

@@ -78,18 +78,19 @@ impl Addresses {
 
 impl Table {
     fn take(&mut self, address: IpAddr, rate: Rate, now: Instant) -> bool {
-        if let Some(bucket) = self.rates.get_mut(&address) {
-            return bucket.take(now);
+        let bucket = self.bucket(address, rate, now);
+        bucket.is_none_or(|bucket| bucket.take(now))
+    }
+
+    /// `None` where there are too many: whoever has so many addresses is not slowed down by a rate for
+    /// each of them, and nobody else is to be kept out for it.
+    fn bucket(&mut self, address: IpAddr, rate: Rate, now: Instant) -> Option<&mut Bucket> {
+        let known = self.rates.contains_key(&address);
+        if !known && self.rates.len() >= MOST_RATES && !self.sweep(now) {
+            return None;
         }
-        if self.rates.len() >= MOST_RATES && !self.sweep(now) {
-            // Whoever has so many addresses is not slowed down by a rate for each of them, and nobody
-            // else is to be kept out for it.
-            return true;
-        }
-        let mut bucket = Bucket::new(rate, now);
-        let taken = bucket.take(now);
-        self.rates.insert(address, bucket);
-        taken
+        let new = || Bucket::new(rate, now);
+        Some(self.rates.entry(address).or_insert_with(new))
     }
 
     /// Forgets the buckets that are full again; true if that made room.
@@ -109,6 +110,18 @@ pub(super) struct FromAddress {
     addresses: Arc<Addresses>,
 }
 
+impl FromAddress {
+    /// Whoever was connected was thrown out for what it did: coming back costs more than a handshake, as
+    /// it is not the only one who pays for that.
+    pub(super) fn thrown_out(&self, now: Instant) {
+        let Addresses { rate, .. } = *self.addresses;
+        let mut table = self.addresses.lock();
+        if let Some(bucket) = table.bucket(self.address, rate, now) {
+            bucket.fine(THROWN_OUT, THROWN_OUT);
+        }
+    }
+}
+
 impl Drop for FromAddress {
     fn drop(&mut self) {
         let mut table = self.addresses.lock();
@@ -126,6 +139,9 @@ impl Drop for FromAddress {
 const LEAST_BURST: usize = 64;
 /// How long it takes until it may make as many again.
 const SECONDS_TO_REFILL: u32 = 8;
+/// Connections that it may make less after one of them was thrown out: with [`LEAST_BURST`], four come back at
+/// once, and then one in two seconds.
+const THROWN_OUT: u32 = 16;
 /// Addresses whose rates are kept; some 400 KiB.
 const MOST_RATES: usize = 4096;
 /// Between two looks at which of them can be forgotten.
@@ -167,6 +183,28 @@ mod tests {
         let comes = |now| (0..1000).filter(move |_| addresses.count(ADA, now).is_some());
         assert_eq!(comes.clone()(start).count(), 64);
         assert_eq!(comes(start + Duration::from_secs(2)).count(), 16);
+    }
+
+    #[test]
+    fn who_is_thrown_out_comes_back_slowly_and_is_never_kept_out_for_long() {
+        let (addresses, start) = (addresses(64), Instant::now());
+        let thrown_out = |now| {
+            let come = (0..1000).map_while(|_| addresses.count(ADA, now));
+            come.map(|place| place.thrown_out(now)).count()
+        };
+        assert_eq!(thrown_out(start), 4);
+        let minute = (0..600).map(|n| thrown_out(start + Duration::from_millis(100 * n)));
+        assert!((28..=36).contains(&minute.sum::<usize>()));
+        // All at once, and each of them: no more than that is missing.
+        let later = start + Duration::from_secs(600);
+        let crowd: Vec<_> = (0..64).map_while(|_| addresses.count(ADA, later)).collect();
+        assert_eq!(crowd.len(), 64);
+        crowd.iter().for_each(|place| place.thrown_out(later));
+        drop(crowd);
+        assert!(!addresses.has_room(ADA, later + Duration::from_secs(2)));
+        assert!(addresses.has_room(ADA, later + Duration::from_millis(2200)));
+        // Those at other addresses are not concerned.
+        assert!(addresses.has_room(BOB, later));
     }
 
     #[test]

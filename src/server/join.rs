@@ -13,7 +13,7 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ServerInner, accept::Places};
+use super::{ServerInner, accept::Places, stats::Totals};
 use crate::{
     clock,
     handler::{guarded, incident_of, sealed::Resolved},
@@ -251,15 +251,34 @@ pub(super) async fn serve(
     };
     drop(joining);
     let program = server.wiring.program.clone();
+    let totals = server.totals.clone();
     let link = play(server, connection, hub, send, hello, admission, deadline).await;
     drop(seat);
+    let Some(link) = link else { return };
+    if let Some(DisconnectReason::Violation { .. }) = link.ended() {
+        address.thrown_out(clock::now());
+    }
+    let running = link.handlers();
+    let left = Left { totals, link };
     // Handlers that still run count against the address: whoever leaves and comes back would have as
     // many again each time.
-    if let Some(running) = link.and_then(|link| link.handlers()) {
+    if let Some(running) = running {
         program.spawn(async move {
             running.done().await;
-            drop(address);
+            drop((address, left));
         });
+    }
+}
+
+/// A player who has left, and counts until its handlers have returned.
+struct Left {
+    totals: Arc<Totals>,
+    link: Arc<Link>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.totals.finished(&self.link);
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) struct ServerInner {
     tokens: Option<JoinTokens>,
     hooks: Mutex<Hooks>,
     players: Mutex<BTreeMap<u64, Player>>,
-    totals: Totals,
+    totals: Arc<Totals>,
     /// Notified when a player has left.
     departures: Notify,
     addresses: Arc<Addresses>,
@@ -137,6 +137,8 @@ struct Hooks {
     added: Vec<AddedHook>,
     removing: Vec<RemovingHook>,
     violation: Vec<ViolationHook>,
+    /// The server has stopped: none is kept any more, or one that holds the server would keep it for ever.
+    closed: bool,
 }
 
 pub(crate) fn added_hook<T: Outcome<(), M>, M>(
@@ -235,7 +237,8 @@ impl Server {
     where
         T: Outcome<(), M>,
     {
-        self.inner.hooks().added.push(added_hook(hook));
+        let hook = added_hook(hook);
+        self.inner.keep(|hooks| hooks.added.push(hook));
     }
 
     /// Runs `hook` once for each player that leaves; the player is still readable (R99).
@@ -243,7 +246,8 @@ impl Server {
         &self,
         hook: impl Fn(Player, DisconnectReason) + Send + Sync + 'static,
     ) {
-        self.inner.hooks().removing.push(Arc::new(hook));
+        let hook: RemovingHook = Arc::new(hook);
+        self.inner.keep(|hooks| hooks.removing.push(hook));
     }
 
     /// The players connected now, in the order they joined (R105).
@@ -326,6 +330,16 @@ impl ServerInner {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a hook, unless the server has stopped; then it is dropped, without the lock.
+    fn keep(&self, add: impl FnOnce(&mut Hooks)) {
+        let mut hooks = self.hooks();
+        if !hooks.closed {
+            return add(&mut hooks);
+        }
+        drop(hooks);
+        drop(add);
+    }
+
     fn added(&self) -> Vec<AddedHook> {
         self.hooks().added.clone()
     }
@@ -377,7 +391,7 @@ impl ServerInner {
             let mut players = self.players();
             players.remove(&player.id().0);
             // Under the same lock: whoever reads counts each player once.
-            self.totals.departed(&load, reason);
+            self.totals.departed(player.link(), &load, reason);
         }
         self.departures.notify_waiters();
     }
@@ -423,7 +437,11 @@ impl ServerInner {
         tasks.iter().for_each(AbortHandle::abort);
         self.wiring.registry.close();
         // Dropped when the lock is released: they hold what is the program's.
-        let hooks = std::mem::take(&mut *self.hooks());
+        let closed = Hooks {
+            closed: true,
+            ..Hooks::default()
+        };
+        let hooks = std::mem::replace(&mut *self.hooks(), closed);
         drop(hooks);
     }
 

@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use super::ServerInner;
 use crate::{
-    link::{Load, reason::DisconnectReason},
+    link::{Link, Load, reason::DisconnectReason},
     session::ledger::EventTotals,
     wire::code::CloseCode,
 };
@@ -58,11 +58,12 @@ pub struct ServerStats {
     pub broadcast_bytes: usize,
     /// Calls to players that wait for their turn.
     pub queued_calls: usize,
-    /// Calls of players under way.
+    /// Calls of players under way; of players who have left, the handlers that run on.
     pub serving_calls: usize,
     /// Bytes of events that wait in early queues and inboxes.
     pub held_bytes: usize,
-    /// Asynchronous handlers of players' events that have not returned.
+    /// Asynchronous handlers of players' events that have not returned, those of players who have left
+    /// included.
     pub waiting_handlers: usize,
 }
 
@@ -81,6 +82,8 @@ struct Past {
     load: Load,
     violations: u64,
     refused: BTreeMap<CloseCode, u64>,
+    /// The links of players who have left, with handlers that run on.
+    busy: BTreeMap<u64, Arc<Link>>,
 }
 
 impl Totals {
@@ -97,16 +100,30 @@ impl Totals {
     }
 
     pub(super) fn refused(&self, code: CloseCode) {
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut past = self.past();
         *past.refused.entry(code).or_default() += 1;
     }
 
-    /// A player has left.
-    pub(super) fn departed(&self, load: &Load, reason: &DisconnectReason) {
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A player has left. Handlers that it left running count until [`finished`](Self::finished).
+    pub(super) fn departed(&self, link: &Arc<Link>, load: &Load, reason: &DisconnectReason) {
+        let mut past = self.past();
         past.load.add_past(load);
         let broke = matches!(reason, DisconnectReason::Violation { .. });
         past.violations += u64::from(broke);
+        if link.handlers().is_some() {
+            past.busy.insert(link.id(), link.clone());
+        }
+    }
+
+    /// The handlers of a player who has left have returned, or nobody waits for them any more.
+    pub(super) fn finished(&self, link: &Link) {
+        // Dropped when the lock is released, should it be the last.
+        let link = self.past().busy.remove(&link.id());
+        drop(link);
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,13 +131,18 @@ pub(super) fn gather(server: &ServerInner) -> ServerStats {
     let totals = &server.totals;
     let (players, past) = {
         let players = server.players();
-        let past = totals.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let past = totals.past();
         (players.values().cloned().collect::<Vec<_>>(), past.clone())
     };
     // Outside the lock, which joining and leaving take: a player who leaves now is still readable.
     let mut load = past.load;
     for player in &players {
         load.add(&player.link().load());
+    }
+    for link in past.busy.values() {
+        let (calls, events) = link.left_running();
+        load.serving_calls += calls;
+        load.waiting_handlers += events;
     }
     ServerStats {
         players: players.len(),

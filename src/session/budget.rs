@@ -48,6 +48,13 @@ impl Bucket {
         self.micro_tokens = self.micro_tokens.saturating_sub(left);
     }
 
+    /// The same, but leaves no more than `debt` missing.
+    pub(crate) fn fine(&mut self, tokens: u32, debt: u32) {
+        let least = self.micro_tokens.min(-i64::from(debt) * MICRO);
+        let left = self.micro_tokens - i64::from(tokens) * MICRO;
+        self.micro_tokens = left.max(least);
+    }
+
     /// Whether all that there was at the last look has been spent.
     #[inline]
     pub(crate) fn is_used_up(&self) -> bool {

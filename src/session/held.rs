@@ -115,6 +115,17 @@ impl Session {
         Ok(())
     }
 
+    /// Keeps an event behind earlier ones of its remote whose turn is over, whether or not there is room:
+    /// nothing more is read before they are through, so it is the only one.
+    pub(crate) fn hold_behind(&mut self, event: &Event) {
+        if let Some(inbound) = self.remotes.get_mut(&event.id) {
+            self.held.retake(event.payload.len() + HELD_OVERHEAD);
+            inbound.ledger.hold();
+            let copy = Bytes::copy_from_slice(&event.payload);
+            inbound.early.push_back((copy, Kept::Busy));
+        }
+    }
+
     /// Takes back the oldest event that waits for a handler of `id`, and why it does.
     pub(crate) fn release(&mut self, id: u32) -> Option<(Event, Kept)> {
         let inbound = self.remotes.get_mut(&id)?;

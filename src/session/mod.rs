@@ -465,11 +465,14 @@ impl Session {
     /// Looks remotes up again that were unknown, after the directory changed.
     pub(crate) fn look_up_again(&mut self, directory: &impl Directory, now: Instant) {
         for (id, inbound) in &mut self.remotes {
-            if inbound.meta.is_none() {
-                inbound.learn(directory.meta(*id), now);
-                let name = name_of(*id, inbound.meta.as_ref(), directory);
-                self.ledger.remote(*id, name);
-            }
+            inbound.look_up(*id, &self.ledger, directory, now);
+        }
+    }
+
+    /// The same for one remote, after it was announced.
+    pub(crate) fn look_up(&mut self, id: u32, directory: &impl Directory, now: Instant) {
+        if let Some(inbound) = self.remotes.get_mut(&id) {
+            inbound.look_up(id, &self.ledger, directory, now);
         }
     }
 
@@ -520,6 +523,14 @@ fn inbound<'a>(
 }
 
 impl Inbound {
+    fn look_up(&mut self, id: u32, ledger: &Ledger, directory: &impl Directory, now: Instant) {
+        if self.meta.is_none() {
+            self.learn(directory.meta(id), now);
+            let name = name_of(id, self.meta.as_ref(), directory);
+            ledger.remote(id, name);
+        }
+    }
+
     fn learn(&mut self, meta: Option<Meta>, now: Instant) {
         self.rate = meta
             .as_ref()

@@ -174,8 +174,12 @@
 //! | `Announce` | 1 | `Announced` | server: the remote exists from here on |
 //! | `Goodbye` | 2 | code `varint32`, text `text` of at most 256 bytes | either: its last frame (section 11) |
 //! | `Ping` | 3 | nonce `varint` | either |
-//! | `Pong` | 4 | nonce `varint` | the receiver of a `Ping`, once for each |
+//! | `Pong` | 4 | nonce `varint`, that of the `Ping` | the receiver of a `Ping`, at most once for each |
 //! | `NextIdentity` | 5 | pin, 32 bytes as they are, without a length; after `varint32` | server, at any time |
+//!
+//! A side whose own lane is crowded sends neither `Ping` nor `Pong`. Only the answer to its last `Ping` means
+//! something to a side: any other `Pong`, such as one that was overtaken by another `Ping`, is ignored, and counts
+//! against its sender like a `Ping`.
 //!
 //! `NextIdentity` announces the identity that the server will have: the SHA-256 of the `SubjectPublicKeyInfo` of its next
 //! certificate, and in how many seconds that one takes the place of the present one, at the earliest. A client that
@@ -309,11 +313,11 @@
 //! | anything but `Hello` sent before `Welcome`, a second lane of one name, more than 16 lanes | `PROTOCOL_VIOLATION` |
 //! | a reset lane, or a hello stream reset before it has ended | `PROTOCOL_VIOLATION` |
 //! | a frame after `Goodbye`, an end of the default lane without it | `PROTOCOL_VIOLATION` |
-//! | a control message on another lane, `Announce` or `NextIdentity` from a client, a `Pong` without a `Ping` | `PROTOCOL_VIOLATION` |
+//! | a control message on another lane, `Announce` or `NextIdentity` from a client | `PROTOCOL_VIOLATION` |
 //! | `Announce` of an id or a name that is taken, or a name twice in one list | `PROTOCOL_VIOLATION` |
 //! | an event with an id that no remote has (from a client), or of a remote of another kind | `PROTOCOL_VIOLATION` |
 //! | a barrier that is too far ahead | `PROTOCOL_VIOLATION` |
-//! | more events, calls or pings than the budget allows, for too long; datagrams in far larger numbers, whatever they hold | `RATE` |
+//! | more events, calls, pings, or `Pong`s without a `Ping`, than the budget allows, for too long; datagrams in far larger numbers, whatever they hold | `RATE` |
 //! | not reading what is sent | `SLOW_CONSUMER` |
 //!
 //! A receiver need not look for each of these, but must not suffer from any. Payloads that do not decode

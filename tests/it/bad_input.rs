@@ -524,7 +524,11 @@ struct Arena {
 
 impl Arena {
     async fn new(limits: impl FnOnce(&mut Limits)) -> Self {
-        let world = world_with(limits);
+        let world = world_with(|changed| {
+            // Eve comes back for each thing that she tries.
+            changed.connections_per_address = 4096;
+            limits(changed);
+        });
         let heard = Notes::new();
         let text = heard.clone();
         world.server.on_server_event(&TEXT, move |player, said| {
@@ -752,6 +756,27 @@ async fn streams_that_are_taken_back_cost_budget() {
         .await;
     // None of them was an event.
     assert!(player.stats().remotes.is_empty());
+}
+
+/// Section 12: an answer that nobody asked for costs what a ping costs, and no more than that.
+#[tokio::test]
+async fn answers_to_no_ping_cost_budget() {
+    let arena = Arena::new(|limits| {
+        limits.events = Rate::per_second(1).burst(20);
+        limits.offences_per_minute = 50;
+    })
+    .await;
+    let eve = arena.eve().await;
+    let pong = frame(0, &[4, 7]);
+    let mut lane = eve.uni(&[lane(""), pong.repeat(15)].concat()).await;
+    lane.write_all(&frame(TEXT_ID, b"\x04here")).await.unwrap();
+    arena
+        .heard
+        .wait_until(|heard| heard.iter().any(|text| text == "Eve: here"))
+        .await;
+    lane.write_all(&pong.repeat(100)).await.unwrap();
+    let code = CloseCode::RATE;
+    arena.assert_thrown_out("pongs", &eve, code).await;
 }
 
 /// Section 7: unordered events.

@@ -12,7 +12,7 @@ use farfire::{
     tls::{Identity, Trust},
 };
 
-use crate::world::{Notes, World, count_of, generous, ledger, settle, until, within};
+use crate::world::{Notes, SETTLE, World, count_of, generous, ledger, settle, until, within};
 
 const NUMBER: RemoteEvent<u32> = RemoteEvent::new("Number");
 const CHUNK: RemoteEvent<(u32, Bytes)> = RemoteEvent::new("Chunk");
@@ -420,4 +420,66 @@ async fn a_handler_that_another_handler_sets_hears_at_once_of_what_waited() {
     assert_eq!(notes.wait(1).await, [7]);
     let took = fired.elapsed();
     assert!(took < Duration::from_millis(100), "it took {took:?}");
+}
+
+/// Others get their turn while it hears of what waited, and what came later stays behind that.
+#[tokio::test(start_paused = true)]
+async fn a_long_early_queue_is_handed_out_in_turns_and_in_order() {
+    const START: RemoteEvent<()> = RemoteEvent::new("Start");
+    const EARLY: u32 = 5000;
+    for by_a_handler in [true, false] {
+        let mut limits = generous();
+        limits.early_events = EARLY as usize;
+        let net = SimNet::new();
+        let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
+            .remotes(&[&NUMBER, &START, &SETTLE])
+            .limits(limits)
+            .network(&net.network(None))
+            .start()
+            .unwrap();
+        server.on_server_invoke(&SETTLE, |_, ()| ());
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let client = Client::builder("10.0.0.1:4433", Trust::pinned([server.pin()]))
+                .network(&net.network(None))
+                .connect();
+            clients.push(client.await.unwrap());
+        }
+        let [ada, bob] = clients.try_into().unwrap();
+        let notes = Notes::new();
+        let listen = {
+            let (notes, ada, bob) = (notes.clone(), ada.local_player().id, bob.clone());
+            move |server: &Server| {
+                let (notes, bob) = (notes.clone(), bob.clone());
+                server.on_server_event(&NUMBER, move |player, n| {
+                    notes.push((player.id() == ada, n));
+                    if n == 0 {
+                        bob.fire_server(&NUMBER, &7).unwrap();
+                    }
+                });
+            }
+        };
+        let started = listen.clone();
+        server.on_server_event(&START, move |player, ()| {
+            if by_a_handler {
+                started(&player.server());
+            }
+        });
+        let fire = |n| ada.fire_server(&NUMBER, &n).unwrap();
+        (0..EARLY).for_each(fire);
+        ada.fire_server(&START, &()).unwrap();
+        if !by_a_handler {
+            settle(&ada).await;
+            listen(&server);
+        }
+        (EARLY..EARLY + 1000).for_each(fire);
+        let notes = notes.wait(EARLY as usize + 1001).await;
+        let at = notes.iter().position(|note| *note == (false, 7)).unwrap();
+        assert!(at < EARLY as usize, "Bob waited for all of them");
+        let hers = notes.iter().filter(|(hers, _)| *hers).map(|(_, n)| *n);
+        assert!(hers.eq(0..EARLY + 1000));
+        settle(&ada).await;
+        let refused = ledger(&server.players()[0].stats(), NUMBER.name()).refused;
+        assert!(refused.is_empty(), "{refused:?}");
+    }
 }

@@ -824,6 +824,23 @@ async fn handlers_and_what_they_captured_are_gone_after_the_end() {
     gone(Arc::downgrade(&held), held).await;
 }
 
+/// Design 3: neither does it keep hooks that are set when it has stopped, which nobody would run.
+#[tokio::test]
+async fn hooks_that_are_set_after_the_end_are_not_kept() {
+    let world = World::new();
+    within(world.server.shutdown()).await;
+    let held = Arc::new(());
+    let (one, two) = (held.clone(), held.clone());
+    let (server, itself) = (world.server.clone(), world.server.clone());
+    world.server.on_player_added(move |_| {
+        let _ = (&one, &server);
+    });
+    world.server.on_player_removing(move |_, _| {
+        let _ = (&two, &itself);
+    });
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
 /// R107: a player that has left, and is kept by nobody, is gone with all that it had.
 #[tokio::test]
 async fn a_player_that_left_is_freed() {

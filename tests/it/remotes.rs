@@ -751,6 +751,38 @@ async fn a_client_with_many_remotes_of_many_types_joins() {
     );
 }
 
+/// A log is the program's code: it may ask what it likes of whoever it is told of.
+#[tokio::test]
+async fn a_log_may_look_at_the_player_that_it_hears_of() {
+    struct Curious(Player, Notes<usize>);
+    impl Subscriber for Curious {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::WARN
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.1.push(self.0.stats().queued_calls);
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+    let world = World::new();
+    let client = world.client("Ada").remotes(&[&there::HIT]).connect();
+    let ada = within(client).await.unwrap();
+    let player = world.player(&ada).await;
+    let (server, heard) = (world.server.clone(), Notes::new());
+    let log = Curious(player, heard.clone());
+    std::thread::spawn(move || {
+        let declare = || server.declare(&here::HIT).unwrap();
+        tracing::subscriber::with_default(log, declare);
+    });
+    heard.wait(1).await;
+}
+
 /// Notes the warnings that are logged on this thread.
 struct Warnings(Notes<String>);
 

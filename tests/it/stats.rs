@@ -1,6 +1,6 @@
 //! What an operator's display shows: sums over players, also over those who have left.
 
-use std::time::Duration;
+use std::{future::IntoFuture, time::Duration};
 
 use farfire::{CloseCode, DropCause, Limits, Rate, Refusal, RemoteEvent, RemoteFunction};
 
@@ -84,6 +84,40 @@ async fn a_servers_sums_outlive_its_players() {
     let gone = after.events.refused(DropCause::ConnectionEnded);
     assert_eq!((after.events.held, gone), (1, 1));
     assert!(after.received_bytes >= stats.received_bytes);
+}
+
+/// What players have left running is still there, and is counted until it is not.
+#[tokio::test]
+async fn handlers_that_outlive_their_player_are_counted() {
+    let world = World::new();
+    let server = &world.server;
+    let gate = Gate::new();
+    let pass = gate.clone();
+    server.on_server_event(&SLOW, move |_, _| {
+        let gate = pass.clone();
+        async move { gate.pass().await }
+    });
+    let pass = gate.clone();
+    server.on_server_invoke(&ASK, move |_, ()| {
+        let gate = pass.clone();
+        async move { gate.pass().await }
+    });
+    let running = || {
+        let stats = server.stats();
+        (stats.serving_calls, stats.waiting_handlers)
+    };
+    let (ada, player) = world.join("Ada").await;
+    ada.fire_server(&SLOW, &0).unwrap();
+    let call = ada.invoke_server(&ASK, &());
+    let call = tokio::spawn(call.timeout(Duration::from_secs(60)).into_future());
+    until(|| running() == (1, 1)).await;
+    ada.leave().await;
+    player.left().await;
+    within(call).await.unwrap().unwrap_err();
+    assert_eq!(server.stats().players, 0);
+    assert_eq!(running(), (1, 1));
+    gate.open();
+    until(|| running() == (0, 0)).await;
 }
 
 /// Design 2.10: who is not let in is counted by the reason, and who is thrown out as well.

@@ -92,36 +92,50 @@ impl CallSlot {
 
     /// The caller's side: takes the result out. After that it is pending for good.
     pub(crate) fn poll_result(&self, cx: &Context<'_>) -> Poll<Result<Bytes, InvokeError>> {
-        let mut inner = self.lock();
-        match &mut inner.state {
-            State::Waiting { caller, .. } => {
-                match caller {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *caller = Some(cx.waker().clone()),
+        let is_known = |caller: &Option<Waker>| {
+            let known = caller.as_ref();
+            known.is_some_and(|known| known.will_wake(cx.waker()))
+        };
+        // A waker is the program's: it is made and dropped where no lock is held.
+        let mut waker = None;
+        loop {
+            let mut inner = self.lock();
+            match &mut inner.state {
+                State::Waiting { caller, .. } if is_known(caller) => return Poll::Pending,
+                State::Waiting { caller, .. } => {
+                    let Some(new) = waker.take() else {
+                        drop(inner);
+                        waker = Some(cx.waker().clone());
+                        continue;
+                    };
+                    let before = caller.replace(new);
+                    drop(inner);
+                    drop(before);
+                    return Poll::Pending;
                 }
-                Poll::Pending
+                State::Over | State::GivenUp(_) => return Poll::Pending,
+                State::Done(_) => match std::mem::replace(&mut inner.state, State::Over) {
+                    State::Done(result) => return Poll::Ready(result),
+                    _ => unreachable!("it was just looked at"),
+                },
             }
-            State::Over | State::GivenUp(_) => Poll::Pending,
-            State::Done(_) => match std::mem::replace(&mut inner.state, State::Over) {
-                State::Done(result) => Poll::Ready(result),
-                _ => unreachable!("it was just looked at"),
-            },
         }
     }
 
     /// The caller waits no longer, and the task resets the stream. Gives how far the call had come;
     /// nothing if it has its result already.
     pub(crate) fn give_up(&self, code: CallCode) -> Option<Stage> {
-        let (stage, task) = {
+        let (stage, caller, task) = {
             let mut inner = self.lock();
             let stage = inner.stage;
-            let State::Waiting { task, .. } = &mut inner.state else {
+            let State::Waiting { caller, task } = &mut inner.state else {
                 return None;
             };
-            let task = task.take();
+            let (caller, task) = (caller.take(), task.take());
             inner.state = State::GivenUp(code);
-            (stage, task)
+            (stage, caller, task)
         };
+        drop(caller);
         if let Some(task) = task {
             task.wake();
         }

@@ -68,6 +68,33 @@ fn the_caller_may_be_polled_by_another_task_later() {
     assert_eq!((old.rung(), new.rung()), (0, 1));
 }
 
+/// A waker is the program's, and may do anything when it goes.
+#[test]
+fn wakers_are_dropped_where_no_lock_is_held() {
+    struct Curious(Arc<CallSlot>, Arc<AtomicUsize>);
+    impl Wake for Curious {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            self.0.stage();
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (done, finished) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let (slot, dropped) = (CallSlot::new(), Arc::<AtomicUsize>::default());
+        let curious = || Waker::from(Arc::new(Curious(slot.clone(), dropped.clone())));
+        for before in [0, 0, 1] {
+            assert_eq!(dropped.load(Ordering::SeqCst), before);
+            assert_eq!(poll(&slot, &curious()), Poll::Pending);
+        }
+        slot.give_up(CallCode::CANCELLED);
+        done.send(dropped.load(Ordering::SeqCst)).unwrap();
+    });
+    assert_eq!(finished.recv_timeout(Duration::from_secs(20)), Ok(3));
+}
+
 #[test]
 fn giving_up_wakes_the_task_and_says_how_far_the_call_had_come() {
     let (bell, waker) = bell();

@@ -4,6 +4,7 @@ mod pace;
 mod streams;
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +42,8 @@ pub(super) struct Inbound<C> {
     streams: Vec<Stream>,
     /// The one that is read first.
     first: usize,
+    /// Remotes whose held events are still to be offered: the turn was over first.
+    to_offer: VecDeque<u32>,
     /// The remote of the held event that was handed out last.
     offered: u32,
     /// What the registry looked like when unheard events were last offered.
@@ -145,6 +148,7 @@ impl<C: HandlerContext> Inbound<C> {
             streams: Vec::new(),
             first: 0,
             busy: false,
+            to_offer: VecDeque::new(),
             offered: 0,
             pending: Vec::new(),
             chunks: Default::default(),
@@ -240,8 +244,15 @@ impl<C: HandlerContext> Inbound<C> {
                 return Err(Violation::UnexpectedControl);
             }
             Control::Announce(announcement) => {
+                let id = announcement.id;
                 if !self.wiring.registry.announce([announcement]) {
                     return Err(Violation::AnnouncedTwice);
+                }
+                // Its own events alone: a server may announce thousands, one at a time.
+                let known = Self::known(&self.wiring, &self.link);
+                self.session.look_up(id, &known, self.turn.now);
+                if self.session.is_held(id) {
+                    self.to_offer.push_back(id);
                 }
             }
             Control::Ping { nonce } => {
@@ -298,20 +309,43 @@ impl<C: HandlerContext> Inbound<C> {
         self.ignores_events = true;
     }
 
-    /// Whether the registry has changed or handlers have returned since held events were offered.
+    /// Whether held events are to be offered: the registry has changed or handlers have returned since
+    /// they were, or the turn was over before all had been.
     ///
     /// Asked before the task sleeps as well: what came while it ran has woken nobody.
     pub(super) fn is_to_look_again(&self) -> bool {
-        let changed = self.wiring.registry.generation() != self.generation;
-        let freed = self.busy && !self.link.waiting.is_full();
-        (changed || freed) && !self.ignores_events
+        (self.is_news_for_held() || !self.to_offer.is_empty()) && !self.ignores_events
     }
 
-    /// Offers held events again, if that may make a difference.
-    pub(super) fn look_again(&mut self) -> Result<(), Violation> {
+    fn is_news_for_held(&self) -> bool {
+        let changed = self.wiring.registry.generation() != self.generation;
+        changed || (self.busy && !self.link.waiting.is_full())
+    }
+
+    /// Offers held events again, if that may make a difference. True if the turn was over first: then
+    /// nothing newer is to be read before the others have been offered.
+    pub(super) fn look_again(&mut self) -> Result<bool, Violation> {
         if !self.is_to_look_again() {
-            return Ok(());
+            return Ok(false);
         }
+        if self.is_news_for_held() {
+            self.begin_to_offer();
+        }
+        while let Some(id) = self.to_offer.pop_front() {
+            self.session.spend_turn();
+            if matches!(self.offer_first(id)?, Offered::Taken) {
+                self.to_offer.push_back(id);
+            }
+            if self.turn_is_over() && !self.to_offer.is_empty() {
+                // Should it begin anew, then with the next one.
+                self.offered = id;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn begin_to_offer(&mut self) {
         let generation = self.wiring.registry.generation();
         if generation != self.generation {
             self.generation = generation;
@@ -325,25 +359,21 @@ impl<C: HandlerContext> Inbound<C> {
         held.sort_unstable();
         let first = held.partition_point(|id| *id <= self.offered);
         held.rotate_left(first);
-        while !held.is_empty() {
-            let mut more = Vec::new();
-            for id in held {
-                if matches!(self.offer_first(id)?, Offered::Taken) {
-                    more.push(id);
-                }
-            }
-            held = more;
-        }
-        Ok(())
+        self.to_offer = held.into();
     }
 
-    /// Gives held events of `id` to whoever listens now, in order. Says why some are still held.
-    fn offer_held(&mut self, id: u32) -> Result<Option<Kept>, Violation> {
+    /// Gives held events of `id` to whoever listens now, in order, until the turn is over. Says what the
+    /// last one led to.
+    fn offer_held(&mut self, id: u32) -> Result<Offered, Violation> {
         loop {
+            self.session.spend_turn();
             match self.offer_first(id)? {
+                Offered::Taken if self.turn_is_over() && self.session.is_held(id) => {
+                    self.to_offer.push_front(id);
+                    return Ok(Offered::Taken);
+                }
                 Offered::Taken => {}
-                Offered::Still(kept) => return Ok(Some(kept)),
-                Offered::Nothing => return Ok(None),
+                last => return Ok(last),
             }
         }
     }
@@ -382,6 +412,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.offered = id;
         self.start_pending(entry.spec.name);
+        self.look_at_clock(watch(entry.spec.name, now));
         Ok(Offered::Taken)
     }
 
@@ -394,18 +425,24 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
-    fn offer(&mut self, event: Event, now: Instant) -> Result<Instant, Violation> {
+    fn offer(&mut self, event: Event, mut now: Instant) -> Result<Instant, Violation> {
         if self.ignores_events {
             self.session
                 .refuse(event.id, DropCause::ConnectionEnded, now)?;
             return Ok(now);
         }
-        if event.reliable
-            && self.session.is_held(event.id)
-            && let Some(kept) = self.offer_held(event.id)?
-        {
-            self.session.hold(&event, kept, now)?;
-            return Ok(now);
+        if event.reliable && self.session.is_held(event.id) {
+            match self.offer_held(event.id)? {
+                Offered::Nothing => now = self.turn.now,
+                Offered::Still(kept) => {
+                    self.session.hold(&event, kept, now)?;
+                    return Ok(now);
+                }
+                Offered::Taken => {
+                    self.session.hold_behind(&event);
+                    return Ok(self.turn.now);
+                }
+            }
         }
         let Some(entry) = self.wiring.registry.by_id(event.id) else {
             self.session.hold(&event, Kept::Unheard, now)?;

@@ -194,10 +194,11 @@ impl<C: HandlerContext> Inbound<C> {
                 let event = self
                     .session
                     .unordered(remote, payload.into(), &known, clock::now())?;
-                match event {
-                    Some(event) => self.offer(event, clock::now()).map(drop),
-                    None => Ok(()),
+                if let Some(event) = event {
+                    let now = self.offer(event, clock::now())?;
+                    self.look_at_clock(now);
                 }
+                Ok(())
             }
             Content::Done => Ok(()),
         }

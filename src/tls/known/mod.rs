@@ -3,6 +3,7 @@
 //! Knows nothing about connections: it is asked before a handshake whom to believe, and after a failed one
 //! what to say, never during one.
 
+mod announced;
 mod file;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use self::announced::Announced;
 use self::file::{Entry, Refused};
 use super::certificate::now;
 use super::{Code, Pin};
@@ -42,6 +44,7 @@ use super::{Code, Pin};
 #[derive(Clone)]
 pub struct KnownServers {
     path: Arc<Path>,
+    announced: Arc<Announced>,
 }
 
 impl KnownServers {
@@ -53,7 +56,8 @@ impl KnownServers {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, KnownServersError> {
         let path: Arc<Path> = path.as_ref().into();
         file::read(&path)?;
-        Ok(Self { path })
+        let announced = Arc::default();
+        Ok(Self { path, announced })
     }
 
     /// The file.
@@ -169,13 +173,13 @@ impl KnownServers {
         })
     }
 
-    /// A server that was joined announces the identity that it will have.
-    pub(crate) fn announced(&self, pin: Pin, next: Pin) -> Result<(), KnownServersError> {
-        file::change(&self.path, |contents| {
-            let entry = contents.server.iter_mut().find(|server| server.pin == pin);
-            if let Some(entry) = entry.filter(|entry| !entry.retired.contains(&next)) {
-                entry.next = (next != pin).then_some(next);
-            }
+    /// A server that was joined announces the identity that it will have. Gives what is to be run
+    /// where blocking is allowed, unless it is under way.
+    pub(crate) fn announced(&self, pin: Pin, next: Pin) -> Option<WriteAnnounced> {
+        let begins = self.announced.note(pin, next);
+        begins.then(|| WriteAnnounced {
+            known: self.clone(),
+            done: false,
         })
     }
 
@@ -206,6 +210,43 @@ impl KnownServers {
 impl fmt::Debug for KnownServers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("KnownServers").field(&self.path).finish()
+    }
+}
+
+/// Writes down what servers have announced, until there is no more.
+pub(crate) struct WriteAnnounced {
+    known: KnownServers,
+    done: bool,
+}
+
+impl WriteAnnounced {
+    /// Blocks on the disk. Of several errors, the last one counts.
+    pub(crate) fn run(mut self) -> Result<(), KnownServersError> {
+        let mut outcome = Ok(());
+        loop {
+            let news = self.known.announced.take();
+            if news.is_empty() {
+                self.done = true;
+                return outcome;
+            }
+            outcome = file::change(&self.known.path, |contents| {
+                for server in &mut contents.server {
+                    let next = news.get(&server.pin).copied();
+                    if let Some(next) = next.filter(|next| !server.retired.contains(next)) {
+                        server.next = (next != server.pin).then_some(next);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Also where it never ran, as with a runtime that has ended.
+impl Drop for WriteAnnounced {
+    fn drop(&mut self) {
+        if !self.done {
+            self.known.announced.give_up();
+        }
     }
 }
 

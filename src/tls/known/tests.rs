@@ -253,7 +253,7 @@ fn a_file_beyond_its_bounds_is_refused_without_being_read_to_the_end() {
 fn an_announced_identity_takes_the_place_of_the_one_before() {
     let (_dir, known) = store();
     known.accept(pin(1), "duel", "a:1", Via::Link).unwrap();
-    known.announced(pin(1), pin(2)).unwrap();
+    known.announced(pin(1), pin(2)).unwrap().run().unwrap();
     // From now on both are believed, wherever the one was.
     assert_eq!(known.pins().unwrap(), [pin(1), pin(2)]);
     assert_eq!(known.pins_for(pin(1)).unwrap(), [pin(1), pin(2)]);
@@ -272,14 +272,14 @@ fn an_announced_identity_takes_the_place_of_the_one_before() {
         (pin(2), "duel", Via::Link)
     );
     // Whoever stole the old key cannot have itself announced back in.
-    known.announced(pin(2), pin(1)).unwrap();
+    known.announced(pin(2), pin(1)).unwrap().run().unwrap();
     assert_eq!(known.pins().unwrap(), [pin(2)]);
     // What was announced can be withdrawn.
-    known.announced(pin(2), pin(3)).unwrap();
-    known.announced(pin(2), pin(2)).unwrap();
+    known.announced(pin(2), pin(3)).unwrap().run().unwrap();
+    known.announced(pin(2), pin(2)).unwrap().run().unwrap();
     assert_eq!(known.pins().unwrap(), [pin(2)]);
     // Nobody is added by announcing.
-    known.announced(pin(7), pin(8)).unwrap();
+    known.announced(pin(7), pin(8)).unwrap().run().unwrap();
     assert_eq!(known.list().unwrap().len(), 1);
 }
 

@@ -4,6 +4,10 @@
 //! get beside their arguments, and knows nothing about connections, threads or time. Whoever needs to
 //! know that it changed passes a callback.
 
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -16,10 +20,14 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+pub use self::error::DeclareError;
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
-    remote::{Declaration, Remote, RemoteKind, Spec, sealed::Declared},
-    wire::remote::{Announcement, RemoteInfo},
+    remote::{self, Declaration, Remote, Spec, sealed::Declared},
+    wire::{
+        MAX_REMOTES,
+        remote::{Announcement, RemoteInfo},
+    },
 };
 
 pub(crate) struct Registry<C> {
@@ -28,7 +36,7 @@ pub(crate) struct Registry<C> {
     announced: Mutex<Announced>,
     /// The server hands out ids; a client learns them.
     assigns_ids: bool,
-    /// Counts handlers that came and remotes that were bound: held events look at it.
+    /// Counts handlers that came and remotes that were declared: held events look at it.
     generation: AtomicU64,
     /// Nothing will come any more: handlers are dropped as soon as they are set.
     closed: AtomicBool,
@@ -54,8 +62,9 @@ struct Announced {
 struct Table<C> {
     entries: Vec<Arc<Entry<C>>>,
     by_hash: HashMap<u64, Vec<u32>, BuildHasherDefault<Prehashed>>,
-    /// Clients only: the slot of each id.
-    by_id: Vec<Option<u32>>,
+    /// Clients only: the slot of each id plus one, or 0. Written under the writers' lock, also in tables
+    /// that are read: an announcement is not to cost a copy of all before it.
+    by_id: Arc<[AtomicU32]>,
 }
 
 /// One remote of a registry: its declaration, its id on the wire, and its handlers.
@@ -88,7 +97,7 @@ impl<C: 'static> Registry<C> {
             table: ArcSwap::from_pointee(Table {
                 entries: Vec::new(),
                 by_hash: HashMap::default(),
-                by_id: Vec::new(),
+                by_id: Arc::default(),
             }),
             announced: Mutex::default(),
             assigns_ids,
@@ -151,13 +160,7 @@ impl<C: 'static> Registry<C> {
     }
 
     fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
-        let table = self.table.load();
-        let slots = table.by_hash.get(&spec.hash)?;
-        slots
-            .iter()
-            .map(|&slot| &table.entries[slot as usize])
-            .find(|entry| entry.spec.name == spec.name)
-            .cloned()
+        self.table.load().find(spec.name, spec.hash).cloned()
     }
 
     fn declare(&self, declaration: Declaration) -> Result<Arc<Entry<C>>, DeclareError> {
@@ -168,10 +171,11 @@ impl<C: 'static> Registry<C> {
         let entry = {
             let announced = self.write();
             if let Some(entry) = self.find(&declaration.spec) {
+                drop(announced);
                 return entry.check(&declaration);
             }
             let table = self.table.load_full();
-            if table.entries.len() >= crate::wire::MAX_REMOTES {
+            if table.entries.len() >= MAX_REMOTES {
                 return Err(DeclareError::TooMany);
             }
             let slot = table.entries.len() as u32;
@@ -185,15 +189,12 @@ impl<C: 'static> Registry<C> {
                 function: ArcSwapOption::empty(),
                 declaration,
             });
-            let mut table = Table {
-                entries: table.entries.clone(),
-                by_hash: table.by_hash.clone(),
-                by_id: table.by_id.clone(),
-            };
+            let mut table = Table::clone(&table);
             table.entries.push(entry.clone());
             table.by_hash.entry(entry.spec.hash).or_default().push(slot);
             if let Some(announcement) = announced.by_name.get(entry.spec.name) {
-                entry.bind(announcement, &mut table.by_id);
+                table.make_room(announcement.id);
+                entry.bind(announcement, &table);
             }
             self.table.store(Arc::new(table));
             entry
@@ -205,36 +206,39 @@ impl<C: 'static> Registry<C> {
 
     /// Takes note of the remotes that the server has, and of their ids.
     ///
-    /// False if one of them takes an id or a name that is taken.
+    /// False if one of them takes an id or a name that is taken. Each costs the same, however many are
+    /// known: the server says how many there are, and when. Whoever holds events looks at those of the
+    /// ids that were announced, and at no others.
     pub(crate) fn announce(&self, news: impl IntoIterator<Item = Announcement>) -> bool {
         let mut fresh = true;
         let mut bound = Vec::new();
         {
             let mut announced = self.write();
-            let table = self.table.load_full();
-            let mut by_id = table.by_id.clone();
+            let mut table = self.table.load_full();
             for one in news {
                 let name = one.remote.name();
                 if announced.by_name.contains_key(name) || announced.names.contains_key(&one.id) {
                     fresh = false;
                     continue;
                 }
-                if let Some(entry) = table.entries.iter().find(|entry| entry.spec.name == name) {
-                    entry.bind(&one, &mut by_id);
-                    bound.push(entry.clone());
+                if let Some(entry) = table.find(name, remote::hash(name)).cloned() {
+                    if table.by_id.len() <= one.id as usize {
+                        let mut larger = Table::clone(&table);
+                        larger.make_room(one.id);
+                        table = Arc::new(larger);
+                        self.table.store(table.clone());
+                    }
+                    entry.bind(&one, &table);
+                    bound.push(entry);
                 }
                 announced.names.insert(one.id, name.into());
                 announced.by_name.insert(name.into(), one);
             }
-            let (entries, by_hash) = (table.entries.clone(), table.by_hash.clone());
-            self.table.store(Arc::new(Table {
-                entries,
-                by_hash,
-                by_id,
-            }));
         }
         bound.iter().for_each(|entry| entry.complain());
-        self.tell(Change::Listening);
+        if !bound.is_empty() {
+            self.notify(Change::Listening);
+        }
         fresh
     }
 
@@ -243,7 +247,10 @@ impl<C: 'static> Registry<C> {
         let table = self.table.load();
         let slot = match self.assigns_ids {
             true => id.checked_sub(1)?,
-            false => (*table.by_id.get(id as usize)?)?,
+            false => {
+                let slot = table.by_id.get(id as usize)?.load(Ordering::Acquire);
+                slot.checked_sub(1)?
+            }
         };
         table.entries.get(slot as usize).cloned()
     }
@@ -318,6 +325,10 @@ impl<C: 'static> Registry<C> {
 
     fn tell(&self, change: Change) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.notify(change);
+    }
+
+    fn notify(&self, change: Change) {
         if let Some(changed) = self.changed.get() {
             changed(change);
         }
@@ -327,6 +338,39 @@ impl<C: 'static> Registry<C> {
         self.announced
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Table<C> {
+    fn find(&self, name: &str, hash: u64) -> Option<&Arc<Entry<C>>> {
+        let slots = self.by_hash.get(&hash)?.iter();
+        let mut entries = slots.map(|&slot| &self.entries[slot as usize]);
+        entries.find(|entry| entry.spec.name == name)
+    }
+
+    /// Has a place for `id`, and for as many more, so that this happens seldom.
+    fn make_room(&mut self, id: u32) {
+        let least = id as usize + 1;
+        if self.by_id.len() < least {
+            let slot = |at: usize| {
+                self.by_id
+                    .get(at)
+                    .map_or(0, |slot| slot.load(Ordering::Acquire))
+            };
+            let slots = (0..least.next_power_of_two().min(MAX_REMOTES + 1))
+                .map(|at| AtomicU32::new(slot(at)));
+            self.by_id = slots.collect();
+        }
+    }
+}
+
+impl<C> Clone for Table<C> {
+    fn clone(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            by_hash: self.by_hash.clone(),
+            by_id: self.by_id.clone(),
+        }
     }
 }
 
@@ -344,16 +388,13 @@ impl<C> Entry<C> {
         self.theirs.get()
     }
 
-    fn bind(&self, announcement: &Announcement, by_id: &mut Vec<Option<u32>>) {
+    /// Under the writers' lock, and in a table with room for the id.
+    fn bind(&self, announcement: &Announcement, table: &Table<C>) {
         let Announcement { id, remote } = announcement;
         if self.info.differs(remote) {
             let _ = self.theirs.set(remote.clone());
         }
-        let at = *id as usize;
-        if by_id.len() <= at {
-            by_id.resize(at + 1, None);
-        }
-        by_id[at] = Some(self.slot);
+        table.by_id[*id as usize].store(self.slot + 1, Ordering::Release);
         self.id.store(*id, Ordering::Release);
     }
 
@@ -505,39 +546,6 @@ pub(crate) enum Dispatch {
     Undecodable,
     InboxFull,
     Dispatched,
-}
-
-/// A remote was declared in two ways in one program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeclareError {
-    /// The name already belongs to a remote of another kind.
-    #[error(
-        "remote {name:?} is declared as a {declared} and used as a {requested}: give one of them another name"
-    )]
-    Kind {
-        /// The remote's name.
-        name: &'static str,
-        /// The kind it was first declared with.
-        declared: RemoteKind,
-        /// The kind it was used with now.
-        requested: RemoteKind,
-    },
-    /// The name already belongs to a remote with other types.
-    #[error(
-        "remote {name:?} is declared with {declared} and used with {requested}: give one of them another name"
-    )]
-    Types {
-        /// The remote's name.
-        name: &'static str,
-        /// The shape it was first declared with.
-        declared: String,
-        /// The shape it was used with now.
-        requested: String,
-    },
-    /// There are already 4096 remotes.
-    #[error("a server has at most 4096 remotes: send the varying part as an argument")]
-    TooMany,
 }
 
 impl<C> fmt::Debug for Registry<C> {
