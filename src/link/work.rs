@@ -117,9 +117,7 @@ impl<T> Work<T> {
         let Some(future) = &mut place.future else {
             return;
         };
-        let polled = future
-            .as_mut()
-            .poll(&mut Context::from_waker(&place.waker));
+        let polled = future.as_mut().poll(&mut Context::from_waker(&place.waker));
         if let Poll::Ready(value) = polled {
             place.future = None;
             self.free.push(at);

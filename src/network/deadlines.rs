@@ -139,7 +139,11 @@ impl Drop for Deadline {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering, task::Wake, time::Duration};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+        time::Duration,
+    };
 
     use super::*;
 
