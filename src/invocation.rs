@@ -156,9 +156,8 @@ impl<R: Payload> Invocation<R> {
             Err(_) => 0,
         };
         let runtime = self.network.runtime(thread).clone();
-        let call = self.into_future();
         runtime.spawn(async move {
-            let result = call.await;
+            let result = self.run().await;
             // A panic is logged, as a handler's is.
             let _ = guarded(|| callback(result));
         });
@@ -207,11 +206,15 @@ impl<R: Payload> Invocation<R> {
             });
         }
         // Gives the call up when it is dropped, and does nothing once there is a result.
-        let waiting = Waiting { slot, link };
+        let mut waiting = Waiting {
+            slot,
+            link,
+            over: false,
+        };
         // Kept by the network's timer, not by the runtime that awaits, if any.
         let sleep = self.network.sleep_until(deadline);
         let mut sleep = pin!(sleep);
-        let body = poll_fn(|cx| {
+        let result = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(result) = waiting.slot.poll_result(cx) {
                     return Poll::Ready(result);
@@ -232,8 +235,10 @@ impl<R: Payload> Invocation<R> {
                 }));
             }
         })
-        .await?;
+        .await;
+        waiting.over = true;
         drop(waiting);
+        let body = result?;
         handler::arguments(&body).map_err(|error| {
             tracing::debug!(%error, "a result does not decode");
             InvokeError::Decode {
@@ -265,6 +270,8 @@ impl<R> fmt::Debug for Invocation<R> {
 struct Waiting {
     slot: Arc<CallSlot>,
     link: Arc<Link>,
+    /// There is a result.
+    over: bool,
 }
 
 impl Waiting {
@@ -280,7 +287,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.give_up(CallCode::CANCELLED);
+        if !self.over {
+            self.give_up(CallCode::CANCELLED);
+        }
     }
 }
 

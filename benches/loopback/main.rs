@@ -111,6 +111,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-reliable" => drop(Ours::start().reliable(trips)),
         "farfire-unreliable" => drop(Ours::start().unreliable(trips)),
         "farfire-call" => drop(Ours::start().calls_here(trips)),
+        "quinn-calls" => _ = Bare::start().many_calls(trips, throughput::IN_FLIGHT),
+        "farfire-calls" => _ = Ours::start().many_calls(trips, throughput::IN_FLIGHT),
         other => panic!("no workload {other:?}"),
     }
 }

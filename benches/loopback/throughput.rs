@@ -81,5 +81,5 @@ pub(crate) fn wait_until(done: impl Fn() -> bool) {
 }
 
 const BATCH: usize = 16 * 1024;
-const IN_FLIGHT: usize = 64;
+pub(crate) const IN_FLIGHT: usize = 64;
 const STUCK: Duration = Duration::from_secs(120);

@@ -95,6 +95,11 @@ impl Source {
         }
     }
 
+    /// What rings it.
+    pub(super) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// Has the task ask again in its next round, which it sees to itself.
     pub(super) fn ask_again(&self) {
         self.bell.state.store(RUNG, Ordering::Release);

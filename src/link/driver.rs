@@ -13,10 +13,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    stream::{FuturesUnordered, Stream},
-};
+use futures_util::FutureExt;
 use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
@@ -28,6 +25,7 @@ use super::{
     outbound::{Outbound, send_unordered},
     reason::DisconnectReason,
     serve::Serving,
+    work::Work,
 };
 use crate::{
     handler::incident_of,
@@ -44,7 +42,7 @@ pub(crate) struct Driver<C> {
     inbound: Inbound<C>,
     outbound: Outbound,
     serving: Arc<Serving<C>>,
-    work: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    work: Work<Done>,
     /// Our calls among `work`.
     calls: usize,
     /// Our unordered events among `work`.
@@ -138,15 +136,16 @@ impl<C: HandlerContext> Driver<C> {
         let mut ping = interval_at(tokio::time::Instant::now() + FIRST_PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let inbound = Inbound::new(wiring.clone(), context.clone(), link.clone());
+        let sources = Sources::new(&link.alarm);
         Self {
             outbound: Outbound::new(link.clone()),
             serving: Serving::new(wiring.clone(), context, link.clone(), inbound.offences()),
             inbound,
-            sources: Sources::new(&link.alarm),
             connection: link.connection.clone(),
             wiring,
             link,
-            work: FuturesUnordered::new(),
+            work: Work::new(sources.work.waker()),
+            sources,
             calls: 0,
             events: 0,
             ping,
@@ -347,54 +346,54 @@ impl<C: HandlerContext> Driver<C> {
 
     /// Starts calls and unordered events whose turn it is, and polls those under way.
     fn work(&mut self) {
-        // A set of futures wakes whoever polls it when it has polled them all, to be fair to others:
-        // asked once more, it has nothing to say.
-        let mut asked_again = false;
-        loop {
-            {
-                let mut state = self.link.lock();
-                while self.calls < self.link.calls_in_flight {
-                    let Some(call) = state.calls.pop_front() else {
-                        break;
-                    };
-                    self.calls += 1;
-                    self.slots.retain(|slot| slot.is_waiting());
-                    self.slots.push(call.slot.clone());
-                    let link = self.link.clone();
-                    self.sources.work.ask_again();
-                    self.work.push(Box::pin(async move {
-                        exchange(link, call).await;
-                        Done::Call
-                    }));
-                }
-                while self.events < UNORDERED_AT_ONCE && self.link.may_leave(&state) {
-                    let Some((id, bytes)) = state.outbox.take_unordered() else {
-                        break;
-                    };
-                    self.events += 1;
-                    let link = self.link.clone();
-                    self.sources.work.ask_again();
-                    self.work.push(Box::pin(async move {
-                        send_unordered(link, id, bytes).await;
-                        Done::Event
-                    }));
-                }
-            }
-            let poll = |cx: &mut Context<'_>| Pin::new(&mut self.work).poll_next(cx);
-            match self.sources.work.answer(poll) {
-                Some(Poll::Ready(Some(done))) => {
+        let mut ended = true;
+        // Places that are free again are for those that wait in line.
+        while std::mem::take(&mut ended) {
+            self.begin();
+            self.sources.work.answer(|_| {
+                self.work.poll(|done| {
                     match done {
                         Done::Call => self.calls -= 1,
                         Done::Event => self.events -= 1,
-                        Done::Served => {}
+                        Done::Served => return,
                     }
-                    self.sources.work.ask_again();
-                }
-                Some(Poll::Pending) if self.sources.work.rings() && !asked_again => {
-                    asked_again = true;
-                }
-                Some(Poll::Ready(None) | Poll::Pending) | None => return,
+                    ended = true;
+                });
+            });
+        }
+    }
+
+    /// Starts calls and unordered events whose turn it is.
+    fn begin(&mut self) {
+        let mut state = self.link.lock();
+        while self.calls < self.link.calls_in_flight {
+            let Some(call) = state.calls.pop_front() else {
+                break;
+            };
+            self.calls += 1;
+            // Not at every call: each of them would look at all that are under way.
+            if self.slots.len() >= self.calls * 2 {
+                self.slots.retain(|slot| slot.is_waiting());
             }
+            self.slots.push(call.slot.clone());
+            let link = self.link.clone();
+            self.sources.work.ask_again();
+            self.work.push(Box::pin(async move {
+                exchange(link, call).await;
+                Done::Call
+            }));
+        }
+        while self.events < UNORDERED_AT_ONCE && self.link.may_leave(&state) {
+            let Some((id, bytes)) = state.outbox.take_unordered() else {
+                break;
+            };
+            self.events += 1;
+            let link = self.link.clone();
+            self.sources.work.ask_again();
+            self.work.push(Box::pin(async move {
+                send_unordered(link, id, bytes).await;
+                Done::Event
+            }));
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod reason;
 mod serve;
 mod stats;
 mod stream;
+mod work;
 
 use std::{
     collections::VecDeque,

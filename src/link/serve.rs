@@ -232,9 +232,15 @@ impl<C: HandlerContext> Serving<C> {
             return Verdict::system(CallCode::RATE_LIMITED);
         }
         let (handler, permit) = loop {
-            // Closed only with the link, which ends this as well.
-            let Ok(permit) = self.link.running.clone().acquire_owned().await else {
-                return Verdict::system(CallCode::ABANDONED);
+            let running = &self.link.running;
+            // None is free while others wait for one, who come first.
+            let permit = match running.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                // Closed only with the link, which ends this as well.
+                Err(_) => match running.clone().acquire_owned().await {
+                    Ok(permit) => permit,
+                    Err(_) => return Verdict::system(CallCode::ABANDONED),
+                },
             };
             // Looked up when its turn has come: the handler that is set then is the one that runs.
             if let Some(handler) = entry.function() {

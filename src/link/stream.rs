@@ -54,6 +54,10 @@ impl Writer {
         let _ = self.send.set_priority(BEHIND);
     }
 
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     pub(super) fn finish(&mut self) {
         self.finished = true;
         // It fails only if the peer stopped the stream, and then nothing is left to be said.
@@ -104,6 +108,11 @@ impl Reader {
 
     pub(super) fn set_code(&mut self, code: CallCode) {
         self.code = code;
+    }
+
+    /// Whether it has read to the end.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
     }
 
     /// Reads to the end of the stream, at most `limit` bytes; memory grows with what arrives.

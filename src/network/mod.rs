@@ -4,6 +4,7 @@
 //! blocks its own runtime cannot stop keep-alives, and a connection stays on one thread for life. It
 //! knows nothing about what the connections say.
 
+mod deadlines;
 mod socket;
 mod transport;
 
@@ -14,18 +15,20 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use quinn::Endpoint;
 use tokio::{
     runtime::{Handle, Runtime},
-    sync::{Notify, oneshot},
-    time::Sleep,
+    sync::oneshot,
+    task::AbortHandle,
 };
+
+use self::deadlines::{Deadline, Deadlines};
 
 pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, open_window, server_config};
 
@@ -43,14 +46,26 @@ pub struct Network {
 
 struct Inner {
     threads: Vec<Thread>,
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "held: its thread ends with it")
+    )]
     timer: Thread,
-    pulse: Arc<Pulse>,
+    deadlines: Arc<Deadlines>,
+    keeper: AbortHandle,
     next: AtomicUsize,
     /// What clients share, by thread and by address family; made when first needed.
     endpoints: Mutex<HashMap<(usize, bool), Endpoint>>,
     conditioner: Option<Conditioner>,
     #[cfg(feature = "testing")]
     simulated: Option<crate::testing::SimNet>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A thread takes its tasks with it; the runtime of a test goes on.
+        self.keeper.abort();
+    }
 }
 
 /// One thread; it ends when this is dropped.
@@ -91,10 +106,13 @@ impl Network {
                 _stop: stop,
             }
         };
+        let timer = thread();
+        let (deadlines, keeper) = timer.keep_deadlines();
         let inner = Inner {
             threads: vec![thread()],
-            timer: thread(),
-            pulse: Arc::default(),
+            timer,
+            deadlines,
+            keeper,
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
             conditioner,
@@ -174,15 +192,18 @@ impl Network {
 
     /// The time that its deadlines are kept by, whatever clock the current runtime has.
     pub(crate) fn now(&self) -> Instant {
-        let _entered = self.inner.timer.runtime.enter();
-        crate::clock::now()
+        #[cfg(feature = "testing")]
+        if self.inner.simulated.is_some() {
+            let _entered = self.inner.timer.runtime.enter();
+            return crate::clock::now();
+        }
+        // Nobody else has the timer thread's runtime, so nobody pauses its clock.
+        Instant::now()
     }
 
     /// A sleep until `deadline` that depends neither on a network thread nor on the program.
-    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
-        self.inner.pulse.keep();
-        let _entered = self.inner.timer.runtime.enter();
-        tokio::time::sleep_until(deadline.into())
+    pub(crate) fn sleep_until(&self, deadline: Instant) -> Deadline {
+        self.inner.deadlines.at(deadline)
     }
 }
 
@@ -233,12 +254,12 @@ impl NetworkBuilder {
             .map(|at| Thread::start(&format!("farfire-net-{at}"), true, self.busy_poll))
             .collect::<io::Result<_>>()?;
         let timer = Thread::start("farfire-timer", false, false)?;
-        let pulse = Arc::<Pulse>::default();
-        timer.runtime.spawn(pulse.clone().beat());
+        let (deadlines, keeper) = timer.keep_deadlines();
         let inner = Inner {
             threads,
             timer,
-            pulse,
+            deadlines,
+            keeper,
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
             conditioner: self.conditioner,
@@ -282,35 +303,11 @@ impl Thread {
             _stop: stop,
         })
     }
-}
 
-/// Keeps the timer thread from being woken for every deadline.
-///
-/// A thread that sleeps must be woken for a deadline that comes before all others, which with one call
-/// at a time is every call's. While deadlines come in, there is always an earlier one: the next beat.
-#[derive(Default)]
-struct Pulse {
-    used: AtomicBool,
-    resting: AtomicBool,
-    wanted: Notify,
-}
-
-impl Pulse {
-    fn keep(&self) {
-        self.used.store(true, Ordering::Release);
-        if self.resting.swap(false, Ordering::AcqRel) {
-            self.wanted.notify_one();
-        }
-    }
-
-    async fn beat(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(BEAT).await;
-            if !self.used.swap(false, Ordering::AcqRel) {
-                self.resting.store(true, Ordering::Release);
-                self.wanted.notified().await;
-            }
-        }
+    fn keep_deadlines(&self) -> (Arc<Deadlines>, AbortHandle) {
+        let deadlines = Arc::<Deadlines>::default();
+        let keeper = self.runtime.spawn(deadlines.clone().keep());
+        (deadlines, keeper.abort_handle())
     }
 }
 
@@ -343,8 +340,6 @@ thread_local! {
     static THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Longer than most calls take, shorter than most wait at most.
-const BEAT: Duration = Duration::from_millis(200);
 /// For programs without a runtime, whose handlers seldom wait.
 const PROGRAM_THREADS: usize = 2;
 /// Tasks polled between two looks at the sockets: with tokio's default of 61, a fan-out would keep

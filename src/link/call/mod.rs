@@ -8,10 +8,9 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use bytes::{Buf, Bytes};
-use futures_util::future::{Either, select};
 
 pub use self::error::{BusyScope, Delivery, InvokeError, Stage, What};
 pub(crate) use self::slot::CallSlot;
@@ -50,11 +49,13 @@ pub(crate) struct OutgoingCall {
 struct Pending {
     slot: Arc<CallSlot>,
     link: Arc<Link>,
+    /// It is filled, or nobody waits for it.
+    settled: bool,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if !self.slot.is_waiting() {
+        if self.settled || !self.slot.is_waiting() {
             return;
         }
         let reason = self.link.parting();
@@ -67,19 +68,25 @@ impl Drop for Pending {
 
 /// Carries one call to the peer and its reply back, and fills the slot.
 pub(super) async fn exchange(link: Arc<Link>, call: OutgoingCall) {
-    let pending = Pending {
+    let mut pending = Pending {
         slot: call.slot.clone(),
         link,
+        settled: false,
     };
     let slot = &pending.slot;
-    let abandoned = pin!(slot.abandoned());
-    let talk = pin!(talk(&pending.link, call));
-    // Asked in this order: a call that was given up while it waited in line is not begun.
-    match select(abandoned, talk).await {
-        Either::Right((result, _)) => slot.complete(result),
-        // Dropping the conversation resets its stream, with the code that was left in the slot.
-        Either::Left(_) => {}
+    {
+        let mut talk = pin!(talk(&pending.link, call));
+        poll_fn(|cx| {
+            // Asked in this order: a call that was given up while it waited in line is not begun.
+            // Dropping the conversation resets its stream, with the code that was left in the slot.
+            if slot.poll_abandoned(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            talk.as_mut().poll(cx).map(|result| slot.complete(result))
+        })
+        .await;
     }
+    pending.settled = true;
 }
 
 /// Both halves of a call's stream.
@@ -91,6 +98,9 @@ struct Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
+        if self.send.is_finished() && self.recv.is_done() {
+            return;
+        }
         if let Some(code) = self.slot.gave_up() {
             self.send.set_code(code);
             self.recv.set_code(code);

@@ -4,7 +4,6 @@
 //! request was complete can rely on it that the call never runs. Knows nothing about streams.
 
 use std::{
-    future::{Future, poll_fn},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -150,15 +149,18 @@ impl CallSlot {
         }
     }
 
-    /// The task's side: waits until nobody waits for a result any more.
-    pub(super) fn abandoned(&self) -> impl Future<Output = ()> + '_ {
-        poll_fn(|cx| match &mut self.lock().state {
+    /// The task's side: ready when nobody waits for a result any more.
+    pub(super) fn poll_abandoned(&self, cx: &Context<'_>) -> Poll<()> {
+        match &mut self.lock().state {
             State::Waiting { task, .. } => {
-                *task = Some(cx.waker().clone());
+                match task {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *task = Some(cx.waker().clone()),
+                }
                 Poll::Pending
             }
             State::Done(_) | State::Over | State::GivenUp(_) => Poll::Ready(()),
-        })
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

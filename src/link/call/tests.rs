@@ -100,16 +100,15 @@ fn giving_up_wakes_the_task_and_says_how_far_the_call_had_come() {
     let (bell, waker) = bell();
     let slot = CallSlot::new();
     assert!(slot.enter(Stage::Send));
-    let mut abandoned = pin!(slot.abandoned());
-    let mut cx = Context::from_waker(&waker);
-    assert_eq!(abandoned.as_mut().poll(&mut cx), Poll::Pending);
+    let cx = Context::from_waker(&waker);
+    assert_eq!(slot.poll_abandoned(&cx), Poll::Pending);
     assert_eq!(
         slot.give_up(CallCode::CALLER_DEADLINE),
         Some(Stage::Send),
         "the first time"
     );
     assert_eq!(bell.rung(), 1);
-    assert_eq!(abandoned.as_mut().poll(&mut cx), Poll::Ready(()));
+    assert_eq!(slot.poll_abandoned(&cx), Poll::Ready(()));
     assert_eq!(slot.gave_up(), Some(CallCode::CALLER_DEADLINE));
     assert_eq!(slot.give_up(CallCode::CANCELLED), None, "the second time");
     assert_eq!(slot.gave_up(), Some(CallCode::CALLER_DEADLINE));
