@@ -111,6 +111,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-reliable" => drop(Ours::start().reliable(trips)),
         "farfire-unreliable" => drop(Ours::start().unreliable(trips)),
         "farfire-call" => drop(Ours::start().calls_here(trips)),
+        "quinn-join" => crowd::count("quinn", trips),
+        "farfire-join" => crowd::count("farfire", trips),
         other => panic!("no workload {other:?}"),
     }
 }

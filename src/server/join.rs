@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ServerInner, accept::Places};
+use super::{Counted, ServerInner, accept::Places, addresses::FromAddress};
 use crate::{
     clock,
     handler::{guarded, incident_of, sealed::Resolved},
@@ -172,22 +172,83 @@ impl From<Refusal> for No {
 }
 
 /// Takes a connection from its first packet to its end; one task, on the connection's thread.
-pub(super) async fn serve(
+///
+/// What joining takes is in a box of its own, which is gone when the player plays: what is inline in a
+/// task stays for as long as the task.
+pub(super) fn serve(
     server: Arc<ServerInner>,
-    connecting: quinn::Connecting,
+    incoming: Incoming,
+    places: Places,
+    hub: Arc<Hub>,
+) -> impl Future<Output = ()> + Send {
+    let joining = Box::pin(join(server, incoming, places, hub));
+    async move {
+        if let Some(joined) = joining.await {
+            joined.play().await;
+        }
+    }
+}
+
+/// A player, until it has left.
+struct Joined {
+    present: Present,
+    driver: Box<Driver<Player>>,
+    link: Arc<Link>,
+    seat: Counted,
+    address: FromAddress,
+}
+
+impl Joined {
+    async fn play(self) {
+        let Self {
+            present,
+            driver,
+            link,
+            seat,
+            address,
+        } = self;
+        let program = present.server.wiring.program.clone();
+        present.leave(driver.run().await);
+        drop(seat);
+        // Handlers that still run count against the address: whoever leaves and comes back would have as
+        // many again each time.
+        if let Some(running) = link.handlers() {
+            program.spawn(async move {
+                running.done().await;
+                drop(address);
+            });
+        }
+    }
+}
+
+/// From the first packet to a player among the others; `None` if it does not become one.
+async fn join(
+    server: Arc<ServerInner>,
+    incoming: Incoming,
     Places { joining, address }: Places,
     hub: Arc<Hub>,
-) {
+) -> Option<Joined> {
     let deadline = Instant::now() + server.wiring.timeouts.join;
+    // It spawns the connection's driver where it is called, which is why this is called here.
+    let connecting = match incoming.accept() {
+        Ok(connecting) => connecting,
+        Err(error) => {
+            server.totals.failed_handshake();
+            tracing::debug!(%error, "a connection was not accepted");
+            return None;
+        }
+    };
     let connection = match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             server.totals.failed_handshake();
-            return tracing::debug!(%error, "a handshake failed");
+            tracing::debug!(%error, "a handshake failed");
+            return None;
         }
         Err(_) => {
             server.totals.failed_handshake();
-            return tracing::debug!("a handshake took too long");
+            tracing::debug!("a handshake took too long");
+            return None;
         }
     };
     server.totals.handshake();
@@ -196,69 +257,78 @@ pub(super) async fn serve(
         server.addresses.count(from, clock::now())
     });
     let Some(address) = address else {
-        return turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
+        turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
+        return None;
     };
     if connection
         .max_datagram_size()
         .is_none_or(|most| most < wire::MAX_DATAGRAM)
     {
-        return turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
+        turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
+        return None;
     }
     let hello = timeout_at(deadline, hello(&connection)).await;
     let (send, hello) = match hello {
         Ok(Ok((send, Ok(hello)))) => (send, hello),
         Ok(Ok((send, Err(error)))) => {
             let code = CloseCode::from(&error);
-            return match error {
+            match error {
                 HelloError::Version { .. } => {
-                    refuse(&server, &connection, send, No::because(code)).await
+                    refuse(&server, &connection, send, No::because(code)).await;
                 }
                 HelloError::Malformed(_) => turn_away(&server, &connection, code),
-            };
+            }
+            return None;
         }
-        Ok(Err(code)) => return turn_away(&server, &connection, code),
-        Err(_) => return turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT),
+        Ok(Err(code)) => {
+            turn_away(&server, &connection, code);
+            return None;
+        }
+        Err(_) => {
+            turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT);
+            return None;
+        }
     };
     let admission = tokio::select! {
         admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
         // It need not be asked for when it has already gone.
-        _ = connection.closed() => return,
+        _ = connection.closed() => return None,
     };
     let admission = match admission {
         Ok(Ok(admission)) => admission,
-        Ok(Err(no)) => return refuse(&server, &connection, send, no).await,
+        Ok(Err(no)) => {
+            refuse(&server, &connection, send, no).await;
+            return None;
+        }
         Err(_) => {
-            return refuse(
-                &server,
-                &connection,
-                send,
-                No::because(CloseCode::JOIN_TIMEOUT),
-            )
-            .await;
+            let no = No::because(CloseCode::JOIN_TIMEOUT);
+            refuse(&server, &connection, send, no).await;
+            return None;
         }
     };
     if server.stopping.load(Ordering::Acquire) {
-        return refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
+        refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
+        return None;
     }
     let Some(seat) = server.take_seat() else {
         let full = No {
             code: CloseCode::FULL,
             detail: format!("all {} places are taken", server.wiring.limits.max_players),
         };
-        return refuse(&server, &connection, send, full).await;
+        refuse(&server, &connection, send, full).await;
+        return None;
     };
     drop(joining);
-    let program = server.wiring.program.clone();
-    let link = play(server, connection, hub, send, hello, admission, deadline).await;
-    drop(seat);
-    // Handlers that still run count against the address: whoever leaves and comes back would have as
-    // many again each time.
-    if let Some(running) = link.and_then(|link| link.handlers()) {
-        program.spawn(async move {
-            running.done().await;
-            drop(address);
-        });
-    }
+    let (present, link) =
+        enter(&server, &connection, hub, send, hello, admission, deadline).await?;
+    let driver = Driver::new(server.wiring.clone(), present.player.clone(), link.clone());
+    Some(Joined {
+        present,
+        driver: Box::new(driver),
+        link,
+        seat,
+        address,
+    })
 }
 
 async fn hello(
@@ -332,15 +402,16 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn play(
-    server: Arc<ServerInner>,
-    connection: Connection,
+/// Makes a player of whoever is admitted, and tells it so.
+async fn enter(
+    server: &Arc<ServerInner>,
+    connection: &Connection,
     hub: Arc<Hub>,
     mut send: SendStream,
     hello: Hello,
     admission: Admission,
     deadline: Instant,
-) -> Option<Arc<Link>> {
+) -> Option<(Present, Arc<Link>)> {
     let wiring = &server.wiring;
     let limits = &wiring.limits;
     let id = server.next_player();
@@ -392,11 +463,11 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            refuse(&server, &connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(server, connection, send, No::because(CloseCode::INTERNAL)).await;
             return None;
         }
     };
-    network::open_window(&connection, limits);
+    network::open_window(connection, limits);
     let player = Player::new(&name, admission.profile, link.clone(), server.clone());
     server.totals.joined.fetch_add(1, Ordering::Relaxed);
     server.enter(&player);
@@ -423,11 +494,9 @@ async fn play(
         Ok(Ok(())) => _ = send.finish(),
         // The connection is gone, which its task will find.
         Ok(Err(_)) => {}
-        Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
+        Err(_) => close(connection, CloseCode::JOIN_TIMEOUT),
     }
-    let driver = Driver::new(wiring.clone(), player, link.clone());
-    present.leave(driver.run().await);
-    Some(link)
+    Some((present, link))
 }
 
 /// A player among the others, who leaves exactly once, also when the connection's task is dropped.
