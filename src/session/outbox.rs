@@ -9,7 +9,10 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     remote::{Overflow, Policy, RemoteKind},
-    session::ledger::{DropCause, Ledger, RemoteLedger},
+    session::{
+        growth::Growth,
+        ledger::{DropCause, Ledger, RemoteLedger},
+    },
     wire::{
         self,
         control::Control,
@@ -69,33 +72,6 @@ struct Lane {
     /// Full pieces, before what is in `buffer`.
     ready: VecDeque<Chunk>,
     growth: Growth,
-}
-
-/// How much room a buffer makes when it has none: the more often, the more.
-///
-/// Most players are told little most of the time, and hold next to nothing for it; one that is told much
-/// has its room after a few times, and no allocation for an event from then on.
-#[derive(Debug, Default)]
-struct Growth {
-    last: usize,
-    used: bool,
-}
-
-impl Growth {
-    /// What to make room for, if `size` is needed.
-    fn next(&mut self, size: usize, most: usize) -> usize {
-        self.last = (self.last * 2).clamp(FIRST_STEP, most);
-        self.last.max(size)
-    }
-
-    /// Whether there were events since this was last asked; if not, it begins anew.
-    fn was_used(&mut self) -> bool {
-        let used = std::mem::take(&mut self.used);
-        if !used {
-            self.last = 0;
-        }
-        used
-    }
 }
 
 /// A piece of a lane, the credit that its events took, and how many of which remote are in it.
@@ -543,8 +519,6 @@ pub(crate) enum PushError {
 /// A broadcast cannot be refused for one recipient, so a recipient may fall this much further behind
 /// before it is given up as a slow consumer.
 const BROADCAST_FACTOR: usize = 4;
-/// What a buffer begins with: a ping or two, or a few small events.
-const FIRST_STEP: usize = 128;
 /// Buffers come to grow by this much: a few hundred small events.
 const LANE_STEP: usize = 16 * 1024;
 /// A lane is cut into pieces of about this size, so that credit comes back while a large backlog drains.
