@@ -30,6 +30,24 @@ impl Cpu {
     }
 }
 
+/// Time on a processor of the calling thread, so far; without what others did meanwhile.
+#[cfg(unix)]
+pub(crate) fn of_this_thread() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
+
+/// Where the system does not say it safely, the time that passes.
+#[cfg(not(unix))]
+pub(crate) fn of_this_thread() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
+
 /// Resident memory in KiB.
 pub(crate) fn resident() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

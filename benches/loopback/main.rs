@@ -113,6 +113,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-call" => drop(Ours::start().calls_here(trips)),
         "quinn-calls" => _ = Bare::start().many_calls(trips, throughput::IN_FLIGHT),
         "farfire-calls" => _ = Ours::start().many_calls(trips, throughput::IN_FLIGHT),
+        "quinn-join" => crowd::count("quinn", trips),
+        "farfire-join" => crowd::count("farfire", trips),
         other => panic!("no workload {other:?}"),
     }
 }

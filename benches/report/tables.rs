@@ -39,6 +39,8 @@ pub(crate) fn crowds(group: &Group) -> String {
         ("of a core, %", "server's core"),
         ("arrived, %", "arrived"),
         ("caller, us", "broadcast, caller"),
+        ("caller's cpu, us", "broadcast, caller's cpu"),
+        ("a wake-up, cpu, us", "waking a thread, cpu"),
         ("KiB a player", "idle memory"),
         ("joins a second", "joins"),
         ("cpu of a join, us", "join, server's cpu"),
@@ -62,12 +64,12 @@ pub(crate) fn crowds(group: &Group) -> String {
         let _ = writeln!(out, "| {workload} | {} |", cells.join(" | "));
     }
     for line in &group.others {
-        let (stopped, failed) = (text(line, "stopped"), text(line, "failed"));
-        if !stopped.is_empty() {
+        let (skipped, failed) = (text(line, "skipped"), text(line, "failed"));
+        if !skipped.is_empty() {
             let core = line.get("core").and_then(|it| it.as_f64()).unwrap_or(0.0);
             let _ = writeln!(
                 out,
-                "\nAt {stopped} the server took {core:.0} % of a core: no more were tried at 60 Hz."
+                "\n{skipped}: not tried, as it would take {core:.0} % of a core for each network thread."
             );
         }
         if !failed.is_empty() {

@@ -260,7 +260,7 @@ async fn play(
         join_times: times,
         disconnected: Mutex::new(Disconnected::Not(Vec::new())),
     });
-    let driver = Driver::new(wiring, held, link);
+    let driver = Box::new(Driver::new(wiring, held, link));
     // Dropped unheard, the client leaves at once.
     let _ = send.send(Ok((Client::new(inner.clone()), met)));
     let reason = driver.run().await;

@@ -158,7 +158,9 @@ impl<C: HandlerContext> Driver<C> {
     }
 
     /// Moves the connection until it ends, and says why it did.
-    pub(crate) async fn run(self) -> DisconnectReason {
+    ///
+    /// In a box, as a future keeps what it was given beside what it has made of it.
+    pub(crate) async fn run(mut self: Box<Self>) -> DisconnectReason {
         let (connection, link) = (self.connection.clone(), self.link.clone());
         match AssertUnwindSafe(self.drive()).catch_unwind().await {
             Ok(reason) => reason,
@@ -174,7 +176,7 @@ impl<C: HandlerContext> Driver<C> {
         }
     }
 
-    async fn drive(mut self) -> DisconnectReason {
+    async fn drive(&mut self) -> DisconnectReason {
         let connection = self.connection.clone();
         let guard = EndGuard {
             link: self.link.clone(),

@@ -157,7 +157,10 @@ impl Link {
     pub(super) fn ping(&self) {
         let nonce = clock::since(self.born).as_micros() as u64;
         self.asked.store(nonce, Ordering::Relaxed);
-        self.lock().outbox.push_control(&Control::Ping { nonce });
+        let mut state = self.lock();
+        // Whoever is told nothing between two of these holds no room for it.
+        state.outbox.give_back();
+        state.outbox.push_control(&Control::Ping { nonce });
     }
 
     /// False if this is no answer to the last ping.

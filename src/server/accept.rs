@@ -20,16 +20,8 @@ pub(super) async fn run(server: Arc<ServerInner>) {
         let at = server.next_thread.fetch_add(1, Ordering::Relaxed) % server.hubs.len();
         let hub = server.hubs[at].clone();
         let owned = server.clone();
-        // `Incoming::accept` spawns the connection's driver where it is called.
-        server.network.runtime(at).spawn(async move {
-            match incoming.accept() {
-                Ok(connecting) => join::serve(owned, connecting, places, hub).await,
-                Err(error) => {
-                    owned.totals.failed_handshake();
-                    tracing::debug!(%error, "a connection was not accepted");
-                }
-            }
-        });
+        let serve = join::serve(owned, incoming, places, hub);
+        server.network.runtime(at).spawn(serve);
     }
     if !server.stopping.load(Ordering::Acquire) {
         tracing::error!("the server's socket is gone: nobody can join any more");

@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ServerInner, accept::Places, stats::Totals};
+use super::{Counted, ServerInner, accept::Places, addresses::FromAddress, stats::Totals};
 use crate::{
     clock,
     handler::{guarded, incident_of, sealed::Resolved},
@@ -172,101 +172,58 @@ impl From<Refusal> for No {
 }
 
 /// Takes a connection from its first packet to its end; one task, on the connection's thread.
-pub(super) async fn serve(
+///
+/// What joining takes is in a box of its own, which is gone when the player plays: what is inline in a
+/// task stays for as long as the task.
+pub(super) fn serve(
     server: Arc<ServerInner>,
-    connecting: quinn::Connecting,
-    Places { joining, address }: Places,
+    incoming: Incoming,
+    places: Places,
     hub: Arc<Hub>,
-) {
-    let deadline = Instant::now() + server.wiring.timeouts.join;
-    let connection = match timeout_at(deadline, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            server.totals.failed_handshake();
-            return tracing::debug!(%error, "a handshake failed");
+) -> impl Future<Output = ()> + Send {
+    let joining = Box::pin(join(server, incoming, places, hub));
+    async move {
+        if let Some(joined) = joining.await {
+            joined.play().await;
         }
-        Err(_) => {
-            server.totals.failed_handshake();
-            return tracing::debug!("a handshake took too long");
-        }
-    };
-    server.totals.handshake();
-    let address = address.or_else(|| {
-        let from = connection.remote_address().ip();
-        server.addresses.count(from, clock::now())
-    });
-    let Some(address) = address else {
-        return turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
-    };
-    if connection
-        .max_datagram_size()
-        .is_none_or(|most| most < wire::MAX_DATAGRAM)
-    {
-        return turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
     }
-    let hello = timeout_at(deadline, hello(&connection)).await;
-    let (send, hello) = match hello {
-        Ok(Ok((send, Ok(hello)))) => (send, hello),
-        Ok(Ok((send, Err(error)))) => {
-            let code = CloseCode::from(&error);
-            return match error {
-                HelloError::Version { .. } => {
-                    refuse(&server, &connection, send, No::because(code)).await
-                }
-                HelloError::Malformed(_) => turn_away(&server, &connection, code),
-            };
+}
+
+/// A player, until it has left.
+struct Joined {
+    present: Present,
+    driver: Box<Driver<Player>>,
+    link: Arc<Link>,
+    seat: Counted,
+    address: FromAddress,
+}
+
+impl Joined {
+    async fn play(self) {
+        let Self {
+            present,
+            driver,
+            link,
+            seat,
+            address,
+        } = self;
+        let program = present.server.wiring.program.clone();
+        let totals = present.server.totals.clone();
+        present.leave(driver.run().await);
+        drop(seat);
+        if let Some(DisconnectReason::Violation { .. }) = link.ended() {
+            address.thrown_out(clock::now());
         }
-        Ok(Err(code)) => return turn_away(&server, &connection, code),
-        Err(_) => return turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT),
-    };
-    // A long hello takes a while to read, and another to compare: others have their turn between.
-    tokio::task::yield_now().await;
-    let admission = tokio::select! {
-        admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
-        // It need not be asked for when it has already gone.
-        _ = connection.closed() => return,
-    };
-    let admission = match admission {
-        Ok(Ok(admission)) => admission,
-        Ok(Err(no)) => return refuse(&server, &connection, send, no).await,
-        Err(_) => {
-            return refuse(
-                &server,
-                &connection,
-                send,
-                No::because(CloseCode::JOIN_TIMEOUT),
-            )
-            .await;
+        let running = link.handlers();
+        let left = Left { totals, link };
+        // Handlers that still run count against the address: whoever leaves and comes back would have as
+        // many again each time.
+        if let Some(running) = running {
+            program.spawn(async move {
+                running.done().await;
+                drop((address, left));
+            });
         }
-    };
-    if server.stopping.load(Ordering::Acquire) {
-        return refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
-    }
-    let Some(seat) = server.take_seat() else {
-        let full = No {
-            code: CloseCode::FULL,
-            detail: format!("all {} places are taken", server.wiring.limits.max_players),
-        };
-        return refuse(&server, &connection, send, full).await;
-    };
-    drop(joining);
-    let program = server.wiring.program.clone();
-    let totals = server.totals.clone();
-    let link = play(server, connection, hub, send, hello, admission, deadline).await;
-    drop(seat);
-    let Some(link) = link else { return };
-    if let Some(DisconnectReason::Violation { .. }) = link.ended() {
-        address.thrown_out(clock::now());
-    }
-    let running = link.handlers();
-    let left = Left { totals, link };
-    // Handlers that still run count against the address: whoever leaves and comes back would have as
-    // many again each time.
-    if let Some(running) = running {
-        program.spawn(async move {
-            running.done().await;
-            drop((address, left));
-        });
     }
 }
 
@@ -280,6 +237,118 @@ impl Drop for Left {
     fn drop(&mut self) {
         self.totals.finished(&self.link);
     }
+}
+
+/// From the first packet to a player among the others; `None` if it does not become one.
+async fn join(
+    server: Arc<ServerInner>,
+    incoming: Incoming,
+    Places { joining, address }: Places,
+    hub: Arc<Hub>,
+) -> Option<Joined> {
+    let deadline = Instant::now() + server.wiring.timeouts.join;
+    // It spawns the connection's driver where it is called, which is why this is called here.
+    let connecting = match incoming.accept() {
+        Ok(connecting) => connecting,
+        Err(error) => {
+            server.totals.failed_handshake();
+            tracing::debug!(%error, "a connection was not accepted");
+            return None;
+        }
+    };
+    let connection = match timeout_at(deadline, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            server.totals.failed_handshake();
+            tracing::debug!(%error, "a handshake failed");
+            return None;
+        }
+        Err(_) => {
+            server.totals.failed_handshake();
+            tracing::debug!("a handshake took too long");
+            return None;
+        }
+    };
+    server.totals.handshake();
+    let address = address.or_else(|| {
+        let from = connection.remote_address().ip();
+        server.addresses.count(from, clock::now())
+    });
+    let Some(address) = address else {
+        turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
+        return None;
+    };
+    if connection
+        .max_datagram_size()
+        .is_none_or(|most| most < wire::MAX_DATAGRAM)
+    {
+        turn_away(&server, &connection, CloseCode::PROTOCOL_VIOLATION);
+        return None;
+    }
+    let hello = timeout_at(deadline, hello(&connection)).await;
+    let (send, hello) = match hello {
+        Ok(Ok((send, Ok(hello)))) => (send, hello),
+        Ok(Ok((send, Err(error)))) => {
+            let code = CloseCode::from(&error);
+            match error {
+                HelloError::Version { .. } => {
+                    refuse(&server, &connection, send, No::because(code)).await;
+                }
+                HelloError::Malformed(_) => turn_away(&server, &connection, code),
+            }
+            return None;
+        }
+        Ok(Err(code)) => {
+            turn_away(&server, &connection, code);
+            return None;
+        }
+        Err(_) => {
+            turn_away(&server, &connection, CloseCode::JOIN_TIMEOUT);
+            return None;
+        }
+    };
+    // A long hello takes a while to read, and another to compare: others have their turn between.
+    tokio::task::yield_now().await;
+    let admission = tokio::select! {
+        admission = timeout_at(deadline, admit(&server, &connection, &hello)) => admission,
+        // It need not be asked for when it has already gone.
+        _ = connection.closed() => return None,
+    };
+    let admission = match admission {
+        Ok(Ok(admission)) => admission,
+        Ok(Err(no)) => {
+            refuse(&server, &connection, send, no).await;
+            return None;
+        }
+        Err(_) => {
+            let no = No::because(CloseCode::JOIN_TIMEOUT);
+            refuse(&server, &connection, send, no).await;
+            return None;
+        }
+    };
+    if server.stopping.load(Ordering::Acquire) {
+        refuse(&server, &connection, send, No::because(CloseCode::SHUTDOWN)).await;
+        return None;
+    }
+    let Some(seat) = server.take_seat() else {
+        let full = No {
+            code: CloseCode::FULL,
+            detail: format!("all {} places are taken", server.wiring.limits.max_players),
+        };
+        refuse(&server, &connection, send, full).await;
+        return None;
+    };
+    drop(joining);
+    let (present, link) =
+        enter(&server, &connection, hub, send, hello, admission, deadline).await?;
+    let driver = Driver::new(server.wiring.clone(), present.player.clone(), link.clone());
+    Some(Joined {
+        present,
+        driver: Box::new(driver),
+        link,
+        seat,
+        address,
+    })
 }
 
 async fn hello(
@@ -353,15 +422,16 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn play(
-    server: Arc<ServerInner>,
-    connection: Connection,
+/// Makes a player of whoever is admitted, and tells it so.
+async fn enter(
+    server: &Arc<ServerInner>,
+    connection: &Connection,
     hub: Arc<Hub>,
     mut send: SendStream,
     hello: Hello,
     admission: Admission,
     deadline: Instant,
-) -> Option<Arc<Link>> {
+) -> Option<(Present, Arc<Link>)> {
     let wiring = &server.wiring;
     let limits = &wiring.limits;
     let id = server.next_player();
@@ -413,11 +483,11 @@ async fn play(
         Ok(welcome) => welcome,
         Err(error) => {
             tracing::error!(%error, "the welcome does not fit: too many remotes or settings");
-            refuse(&server, &connection, send, No::because(CloseCode::INTERNAL)).await;
+            refuse(server, connection, send, No::because(CloseCode::INTERNAL)).await;
             return None;
         }
     };
-    network::open_window(&connection, limits);
+    network::open_window(connection, limits);
     let player = Player::new(&name, admission.profile, link.clone(), server.clone());
     server.totals.joined.fetch_add(1, Ordering::Relaxed);
     server.enter(&player);
@@ -444,11 +514,9 @@ async fn play(
         Ok(Ok(())) => _ = send.finish(),
         // The connection is gone, which its task will find.
         Ok(Err(_)) => {}
-        Err(_) => close(&connection, CloseCode::JOIN_TIMEOUT),
+        Err(_) => close(connection, CloseCode::JOIN_TIMEOUT),
     }
-    let driver = Driver::new(wiring.clone(), player, link.clone());
-    present.leave(driver.run().await);
-    Some(link)
+    Some((present, link))
 }
 
 /// A player among the others, who leaves exactly once, also when the connection's task is dropped.

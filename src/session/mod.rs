@@ -5,6 +5,7 @@
 
 pub(crate) mod budget;
 mod by_id;
+mod growth;
 mod held;
 pub(crate) mod ledger;
 pub(crate) mod outbox;

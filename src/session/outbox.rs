@@ -9,7 +9,10 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     remote::{Overflow, Policy, RemoteKind},
-    session::ledger::{DropCause, Ledger, RemoteLedger},
+    session::{
+        growth::Growth,
+        ledger::{DropCause, Ledger, RemoteLedger},
+    },
     wire::{
         self,
         control::Control,
@@ -68,6 +71,7 @@ struct Lane {
     tally: Tally,
     /// Full pieces, before what is in `buffer`.
     ready: VecDeque<Chunk>,
+    growth: Growth,
 }
 
 /// A piece of a lane, the credit that its events took, and how many of which remote are in it.
@@ -359,6 +363,24 @@ impl Outbox {
         self.closed
     }
 
+    /// Gives back the room of buffers that had no event since this was last called.
+    pub(crate) fn give_back(&mut self) {
+        for lane in &mut self.lanes {
+            if !lane.growth.was_used() && lane.is_empty() {
+                (lane.buffer, lane.ready) = Default::default();
+            }
+        }
+        let Unreliable {
+            buffer,
+            events,
+            growth,
+            ..
+        } = &mut self.unreliable;
+        if !growth.was_used() && events.is_empty() {
+            (*buffer, *events) = Default::default();
+        }
+    }
+
     /// Forgets what is queued: the connection is over. The ledger books it as dropped.
     pub(crate) fn end(&mut self) {
         self.closed = true;
@@ -408,6 +430,7 @@ impl Lane {
     fn push(&mut self, id: u32, payload: &[u8]) {
         self.tally.add(id);
         self.credit += payload.len() + frame_overhead(id, payload.len());
+        self.growth.used = true;
         self.append(id, payload);
     }
 
@@ -423,7 +446,7 @@ impl Lane {
         let room = frame_overhead(id, payload.len()) + payload.len();
         if self.buffer.capacity() - self.buffer.len() < room {
             // In steps, so that a stream of small events allocates once in hundreds.
-            self.buffer.reserve(room.max(LANE_STEP));
+            self.buffer.reserve(self.growth.next(room, LANE_STEP));
         }
         put_frame(&mut self.buffer, id, payload);
         if self.buffer.len() >= CHUNK {
@@ -440,6 +463,7 @@ struct Unreliable {
     /// The remote and the framed length of each event in `buffer`.
     events: VecDeque<(u32, usize)>,
     limit: usize,
+    growth: Growth,
 }
 
 impl Unreliable {
@@ -452,8 +476,9 @@ impl Unreliable {
     fn push(&mut self, id: u32, sequence: u32, payload: &[u8], mut superseded: impl FnMut(u32)) {
         let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
         if self.buffer.capacity() - self.buffer.len() < size {
-            self.buffer.reserve(UNRELIABLE_STEP);
+            self.buffer.reserve(self.growth.next(size, UNRELIABLE_STEP));
         }
+        self.growth.used = true;
         put_datagram_event(&mut self.buffer, id, sequence, payload);
         self.events.push_back((id, size));
         while self.buffer.len() > self.limit && self.events.len() > 1 {
@@ -494,7 +519,7 @@ pub(crate) enum PushError {
 /// A broadcast cannot be refused for one recipient, so a recipient may fall this much further behind
 /// before it is given up as a slow consumer.
 const BROADCAST_FACTOR: usize = 4;
-/// Buffers grow by this much: a few hundred small events.
+/// Buffers come to grow by this much: a few hundred small events.
 const LANE_STEP: usize = 16 * 1024;
 /// A lane is cut into pieces of about this size, so that credit comes back while a large backlog drains.
 const CHUNK: usize = 64 * 1024;
@@ -506,6 +531,45 @@ const UNRELIABLE_STEP: usize = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::RemoteEvent;
+
+    #[test]
+    fn room_is_given_back_when_there_were_no_events_since_it_was_last_asked_for() {
+        let mut outbox = Outbox::new(64 * 1024, 8 * 1024, Arc::default());
+        let policy = RemoteEvent::<()>::new("Move").spec.policy;
+        let event = |kind| Outgoing {
+            id: 1,
+            name: "Move",
+            kind,
+            policy: &policy,
+            payload: &[7; 100],
+            patient: false,
+        };
+        for _ in 0..300 {
+            for kind in [RemoteKind::Event, RemoteKind::Unreliable] {
+                outbox.push(&event(kind)).expect("there is room");
+            }
+            outbox.take_lane(0).expect("an event");
+            while outbox.take_datagram(1000).is_some() {}
+        }
+        let room = |outbox: &Outbox| {
+            let (lane, unreliable) = (&outbox.lanes[0].buffer, &outbox.unreliable.buffer);
+            (lane.capacity() > 0, unreliable.capacity() > 0)
+        };
+        outbox.give_back();
+        assert_eq!(room(&outbox), (true, true), "there were events");
+        outbox.push_control(&Control::Ping { nonce: 1 });
+        outbox.give_back();
+        assert!(room(&outbox).0, "a ping is still to be sent");
+        let ping = outbox.take_lane(0).expect("the ping");
+        assert!(!ping.bytes.is_empty());
+        outbox.give_back();
+        assert_eq!(room(&outbox), (false, false));
+        outbox
+            .push(&event(RemoteKind::Event))
+            .expect("there is room");
+        assert!(outbox.lanes[0].buffer.capacity() < LANE_STEP);
+    }
 
     #[test]
     fn answers_to_pings_do_not_pile_up() {

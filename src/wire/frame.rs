@@ -87,7 +87,8 @@ impl Deframer {
                         .saturating_sub(self.partial.len())
                         .min(self.chunk.len());
                     self.partial.extend_from_slice(&self.chunk[..missing]);
-                    self.chunk.advance(missing);
+                    // Not advanced: an empty rest would keep its whole packet.
+                    drop(self.chunk.split_to(missing));
                 }
             }
         }

@@ -18,7 +18,7 @@ use quinn::{
 };
 use tokio::runtime::Handle;
 
-use super::{AT_ONCE, Guests, Hall};
+use super::{AT_ONCE, Caller, Guests, Hall};
 use crate::{
     bare::{client_config, identity, runtime, server_config},
     clock::PAYLOAD,
@@ -76,16 +76,17 @@ impl Hall for Quinn {
         self.players.lock().unwrap().len()
     }
 
-    fn broadcast(&self) -> Duration {
+    fn broadcast(&self) -> Caller {
         let (players, news) = (self.players.clone(), self.news.clone());
         let (send, receive) = mpsc::channel();
         // On the thread of the connections, as everything of theirs.
         self.runtime.spawn(async move {
-            let began = Instant::now();
-            for player in players.lock().unwrap().iter() {
-                let _ = player.send_datagram(news.clone());
-            }
-            send.send(began.elapsed())
+            let all = || {
+                for player in players.lock().unwrap().iter() {
+                    let _ = player.send_datagram(news.clone());
+                }
+            };
+            send.send(Caller::of(all))
         });
         receive.recv().unwrap()
     }

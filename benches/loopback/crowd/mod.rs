@@ -1,6 +1,8 @@
 //! Many players, in a process of their own so that the server's figures are the server's.
 //!
-//! One round: a server, a crowd that joins, a rest, broadcasts, and broadcasts with calls beside them.
+//! One round: a server, a crowd that joins, a rest, broadcasts, and calls without and with broadcasts beside
+//! them. The calls are those of one more player in a third process, or they would wait for the crowd's
+//! own turns and not for the server's.
 
 use std::{
     io::{BufRead, BufReader, Write, stdin},
@@ -19,6 +21,7 @@ use crate::{
 
 mod bare;
 mod ours;
+mod wake;
 
 macro_rules! sizes {
     ($($name:literal: $players:literal, $bytes:literal B, $hertz:literal Hz, $threads:literal;)*) => {
@@ -74,8 +77,29 @@ trait Hall {
     /// Where the crowd finds it, in words of a command line.
     fn address(&self) -> Vec<String>;
     fn players(&self) -> usize;
-    /// Sends to everyone; gives how long that took whoever asked for it.
-    fn broadcast(&self) -> Duration;
+    /// Sends to everyone.
+    fn broadcast(&self) -> Caller;
+}
+
+/// What a broadcast took whoever asked for it.
+#[derive(Clone, Copy)]
+struct Caller {
+    /// Also while somebody else had its processor.
+    passed: Duration,
+    /// On a processor.
+    used: Duration,
+}
+
+impl Caller {
+    fn of(broadcast: impl FnOnce()) -> Self {
+        let (began, before) = (Instant::now(), machine::of_this_thread());
+        broadcast();
+        let used = machine::of_this_thread() - before;
+        Self {
+            passed: began.elapsed(),
+            used,
+        }
+    }
 }
 
 /// The figures of one round of one of both.
@@ -84,6 +108,7 @@ struct Round {
     cpu_per_join: f64,
     memory: f64,
     caller: f64,
+    caller_cpu: f64,
     /// For each message that arrived.
     cpu_per_message: f64,
     /// Of a core, in percent, while it broadcasts.
@@ -103,8 +128,8 @@ struct Calls {
 fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     Box::new(move || {
         let (one, two) = (
-            round(&bare::Quinn::start(size.bytes), size, scale),
-            round(&ours::Farfire::start(size.bytes, size.threads), size, scale),
+            round(bare::Quinn::start(size.bytes), size, scale),
+            round(ours::Farfire::start(size.bytes, size.threads), size, scale),
         );
         let added = |it: &Round| it.busy.p99 - it.quiet.p99;
         vec![
@@ -117,6 +142,13 @@ fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
             ),
             Sample::new("idle memory", "KiB/player", one.memory, two.memory),
             Sample::new("broadcast, caller", "us", one.caller, two.caller),
+            Sample::new(
+                "broadcast, caller's cpu",
+                "us",
+                one.caller_cpu,
+                two.caller_cpu,
+            ),
+            Sample::alone("waking a thread, cpu", "us", wake::cost()),
             Sample::new(
                 "message, server's cpu",
                 "us",
@@ -133,7 +165,7 @@ fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     })
 }
 
-fn round(hall: &impl Hall, size: Size, scale: Scale) -> Round {
+fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
     let players = size.players;
     let tick = Duration::from_secs(1) / size.hertz;
     let mut crowd = Crowd::start(&hall.address(), players);
@@ -144,29 +176,38 @@ fn round(hall: &impl Hall, size: Size, scale: Scale) -> Round {
     let (took, cpu) = (began.elapsed(), resting.used());
     thread::sleep(REST);
     let memory = machine::resident() - memory;
-    let quiet = crowd.calls();
     let (before, began) = (Cpu::now(), Instant::now());
     let ticks = scale.of(2 * size.hertz as usize).max(6);
     let mut callers = Vec::with_capacity(ticks);
-    broadcast(hall, ticks, tick, &mut callers);
+    broadcast(&hall, ticks, tick, &mut callers);
     let took_broadcasting = began.elapsed();
     thread::sleep(REST);
     let broadcasting = before.used();
     let arrived: usize = crowd.ask("arrived").parse().unwrap();
     // Again with calls beside it, which are not to count as the broadcast's.
+    let mut probe = Crowd::start(&hall.address(), 1);
+    probe.ask("join");
+    let quiet = probe.calls();
     let busy = thread::scope(|scope| {
-        let calls = scope.spawn(|| crowd.calls());
+        let calls = scope.spawn(|| probe.calls());
         while !calls.is_finished() {
-            broadcast(hall, 6, tick, &mut Vec::new());
+            broadcast(&hall, 6, tick, &mut Vec::new());
         }
         calls.join().unwrap()
     });
+    // Before the players, or it would wait for each of them in vain.
+    drop(hall);
+    let part = |pick: fn(&Caller) -> Duration| {
+        let mut parts: Vec<_> = callers.iter().map(pick).collect();
+        percentile(&mut parts, 500)
+    };
     let each = |cpu: Duration, count: usize| cpu.as_secs_f64() * 1e6 / count as f64;
     Round {
         joins: players as f64 / took.as_secs_f64(),
         cpu_per_join: each(cpu, players),
         memory: memory / players as f64,
-        caller: percentile(&mut callers, 500),
+        caller: part(|it| it.passed),
+        caller_cpu: part(|it| it.used),
         cpu_per_message: each(broadcasting, arrived.max(1)),
         core: broadcasting.as_secs_f64() * 100.0 / took_broadcasting.as_secs_f64(),
         arrived: arrived as f64 * 100.0 / (players * ticks) as f64,
@@ -175,13 +216,32 @@ fn round(hall: &impl Hall, size: Size, scale: Scale) -> Round {
     }
 }
 
-fn broadcast(hall: &impl Hall, ticks: usize, every: Duration, callers: &mut Vec<Duration>) {
+fn broadcast(hall: &impl Hall, ticks: usize, every: Duration, callers: &mut Vec<Caller>) {
     let began = Instant::now();
     for tick in 1..=ticks {
         callers.push(hall.broadcast());
         let next = every * tick as u32;
         thread::sleep(next.saturating_sub(began.elapsed()));
     }
+}
+
+/// A crowd that joins and stays, and nothing else: for counting what a join takes and a player holds.
+/// Ends the process with all of them there.
+pub(crate) fn count(kind: &str, players: usize) -> ! {
+    match kind {
+        "quinn" => host(&bare::Quinn::start(16), players),
+        _ => host(&ours::Farfire::start(16, 1), players),
+    }
+}
+
+fn host(hall: &impl Hall, players: usize) -> ! {
+    let mut crowd = Crowd::start(&hall.address(), players);
+    crowd.ask("join");
+    wait_until(|| hall.players() == players);
+    thread::sleep(2 * REST);
+    println!("{players} players of {}", hall.address()[0]);
+    // What they hold is what is left at the end.
+    std::process::exit(0)
 }
 
 /// The other process; it ends with this.
@@ -275,7 +335,10 @@ fn obey(mut guests: impl Guests, players: usize) {
                     thread::sleep(BETWEEN_CALLS);
                     guests.call()
                 };
-                let mut took: Vec<_> = (0..CALLS).map(one).collect();
+                // A server that has too much to do would take minutes for all of them.
+                let began = Instant::now();
+                let in_time = |_: &u32| began.elapsed() < CALLING;
+                let mut took: Vec<_> = (0..CALLS).take_while(in_time).map(one).collect();
                 println!(
                     "{} {}",
                     percentile(&mut took, 500),
@@ -288,7 +351,8 @@ fn obey(mut guests: impl Guests, players: usize) {
 
 /// For what joining leaves behind to settle.
 const REST: Duration = Duration::from_millis(500);
-const CALLS: usize = 300;
+const CALLS: u32 = 300;
+const CALLING: Duration = Duration::from_secs(3);
 const BETWEEN_CALLS: Duration = Duration::from_millis(3);
 /// Handshakes under way at a time.
 const AT_ONCE: usize = 32;

@@ -11,12 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use farfire::{
-    Client, Limits, Network, RemoteFunction, Server, UnreliableRemoteEvent,
+    Client, Limits, Network, RemoteFunction, Server, Timeouts, UnreliableRemoteEvent,
     tls::{Identity, Trust},
 };
 use futures_util::{StreamExt, stream};
 
-use super::{AT_ONCE, Guests, Hall};
+use super::{AT_ONCE, Caller, Guests, Hall};
 
 type Body = ([f32; 10], u8);
 
@@ -36,6 +36,7 @@ impl Farfire {
         let identity = Identity::self_signed(["localhost"]).unwrap();
         let server = Server::builder("127.0.0.1:0", identity)
             .limits(limits)
+            .timeouts(patient())
             .network(&Network::builder().threads(threads).build().unwrap())
             .remotes(&[&NEWS, &ASK])
             .start()
@@ -48,6 +49,13 @@ impl Farfire {
     }
 }
 
+/// For many at once, and for servers that are slowed down so that something can be counted.
+fn patient() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.join = Duration::from_secs(60);
+    timeouts
+}
+
 impl Hall for Farfire {
     fn address(&self) -> Vec<String> {
         let (address, pin) = (self.server.local_addr(), self.server.pin());
@@ -58,10 +66,8 @@ impl Hall for Farfire {
         self.server.players().len()
     }
 
-    fn broadcast(&self) -> Duration {
-        let began = Instant::now();
-        self.server.fire_all_clients(&NEWS, &self.news).unwrap();
-        began.elapsed()
+    fn broadcast(&self) -> Caller {
+        Caller::of(|| self.server.fire_all_clients(&NEWS, &self.news).unwrap())
     }
 }
 
@@ -102,6 +108,7 @@ impl Guests for Crowd {
             let arrived = self.arrived.clone();
             let client = Client::builder(self.address.to_string(), self.trust.clone())
                 .network(&network)
+                .timeouts(patient())
                 .connect();
             async move {
                 let client = client.await.unwrap();
