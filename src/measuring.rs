@@ -13,7 +13,7 @@ use crate::{
     config::{Limits, Rate},
     fire::{event_limit, with_encoded},
     handler,
-    registry::{Dispatch, Entry, Registry},
+    registry::{Dispatch, Entry, LastHeard, Registry},
     remote::{EventRemote, Payload},
     session::{
         Arrival, Directory, Event, Held, LaneKey, Meta, Session, Side,
@@ -100,6 +100,7 @@ pub struct Receiver {
     registry: Registry<()>,
     session: Session,
     lane: LaneKey,
+    last: LastHeard<()>,
     pending: Vec<handler::HandlerFuture<()>>,
 }
 
@@ -120,6 +121,7 @@ impl Receiver {
             registry: Registry::new(true),
             session,
             lane,
+            last: LastHeard::nobody(),
             pending: Vec::new(),
         }
     }
@@ -146,9 +148,11 @@ impl Receiver {
             let known = Known(&self.registry);
             match self.session.next_on_lane(self.lane, &known, now) {
                 Ok(Some(Arrival::Event(event))) => ran += self.dispatch(&event),
-                _ => return ran,
+                _ => break,
             }
         }
+        self.last.let_go();
+        ran
     }
 
     /// Gives a datagram to the handlers; yields how many events ran.
@@ -161,9 +165,11 @@ impl Receiver {
             let known = Known(&self.registry);
             match self.session.next_unreliable(&mut events, &known, now) {
                 Ok(Some(event)) => ran += self.dispatch(&event),
-                _ => return ran,
+                _ => break,
             }
         }
+        self.last.let_go();
+        ran
     }
 
     /// Gives a payload to the handlers of a remote, which decode it.
@@ -179,10 +185,11 @@ impl Receiver {
     }
 
     fn dispatch(&mut self, event: &Event) -> usize {
-        let Some(entry) = self.registry.by_id(event.id) else {
+        let Some(mut remote) = self.last.take(&self.registry, event.id) else {
             return 0;
         };
-        let dispatch = entry.dispatch(&(), &event.payload, &mut self.pending);
+        let dispatch = remote.dispatch(&(), &event.payload, &mut self.pending);
+        self.last.put_back(remote);
         self.session.dispatched(event.id);
         usize::from(dispatch == Dispatch::Dispatched)
     }

@@ -23,7 +23,7 @@ mod report;
 mod round_trips;
 mod throughput;
 
-use self::{bare::Bare, farfire_side::Ours, report::Sample};
+use self::{bare::Bare, clock::PAYLOAD, farfire_side::Ours, report::Sample, throughput::BATCH};
 
 /// Something that both can do, compared round by round.
 pub(crate) struct Workload {
@@ -111,6 +111,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-reliable" => drop(Ours::start().reliable(trips)),
         "farfire-unreliable" => drop(Ours::start().unreliable(trips)),
         "farfire-call" => drop(Ours::start().calls_here(trips)),
+        "quinn-pour" => drop(Bare::start().pour(trips * PAYLOAD.len(), BATCH)),
+        "farfire-pour" => drop(Ours::start().pour_reliable(trips)),
         other => panic!("no workload {other:?}"),
     }
 }

@@ -412,7 +412,7 @@ impl Session {
 
     /// Counts an event that was given to a handler or inbox.
     pub(crate) fn dispatched(&self, id: u32) {
-        if let Some(inbound) = self.remotes.get(&id) {
+        if let Some(inbound) = self.remotes.get(id) {
             inbound.ledger.dispatch();
         }
     }
@@ -424,7 +424,7 @@ impl Session {
         cause: DropCause,
         now: Instant,
     ) -> Result<(), Violation> {
-        let Some(inbound) = self.remotes.get(&id) else {
+        let Some(inbound) = self.remotes.get(id) else {
             return Ok(());
         };
         let count = inbound.ledger.refuse(cause);
@@ -464,11 +464,11 @@ impl Session {
 
     /// Looks remotes up again that were unknown, after the directory changed.
     pub(crate) fn look_up_again(&mut self, directory: &impl Directory, now: Instant) {
-        for (id, inbound) in &mut self.remotes {
+        for (id, inbound) in self.remotes.iter_mut() {
             if inbound.meta.is_none() {
-                inbound.learn(directory.meta(*id), now);
-                let name = name_of(*id, inbound.meta.as_ref(), directory);
-                self.ledger.remote(*id, name);
+                inbound.learn(directory.meta(id), now);
+                let name = name_of(id, inbound.meta.as_ref(), directory);
+                self.ledger.remote(id, name);
             }
         }
     }
@@ -489,6 +489,7 @@ fn name_of(id: u32, meta: Option<&Meta>, directory: &impl Directory) -> Cow<'sta
     }
 }
 
+#[inline]
 fn inbound<'a>(
     remotes: &'a mut ById<Inbound>,
     ledger: &Ledger,
@@ -496,27 +497,34 @@ fn inbound<'a>(
     directory: &impl Directory,
     now: Instant,
 ) -> Result<&'a mut Inbound, Violation> {
-    use std::collections::hash_map::Entry;
-    match remotes.entry(id) {
-        Entry::Occupied(entry) => Ok(entry.into_mut()),
-        Entry::Vacant(entry) => {
-            if !directory.exists(id) || id as usize > wire::MAX_REMOTES {
-                return Err(Violation::UnknownRemote);
-            }
-            let meta = directory.meta(id);
-            let name = name_of(id, meta.as_ref(), directory);
-            let mut inbound = Inbound {
-                meta: None,
-                ledger: ledger.remote(id, name),
-                window: DuplicateWindow::default(),
-                latest: HashMap::new(),
-                rate: None,
-                early: VecDeque::new(),
-            };
-            inbound.learn(meta, now);
-            Ok(entry.insert(inbound))
-        }
+    if remotes.get(id).is_none() {
+        remotes.insert(id, first_heard(ledger, id, directory, now)?);
     }
+    Ok(remotes.get_mut(id).expect("it was just made"))
+}
+
+#[cold]
+fn first_heard(
+    ledger: &Ledger,
+    id: u32,
+    directory: &impl Directory,
+    now: Instant,
+) -> Result<Inbound, Violation> {
+    if !directory.exists(id) || id as usize > wire::MAX_REMOTES {
+        return Err(Violation::UnknownRemote);
+    }
+    let meta = directory.meta(id);
+    let name = name_of(id, meta.as_ref(), directory);
+    let mut inbound = Inbound {
+        meta: None,
+        ledger: ledger.remote(id, name),
+        window: DuplicateWindow::default(),
+        latest: HashMap::new(),
+        rate: None,
+        early: VecDeque::new(),
+    };
+    inbound.learn(meta, now);
+    Ok(inbound)
 }
 
 impl Inbound {

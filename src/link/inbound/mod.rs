@@ -23,7 +23,7 @@ use crate::{
     clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
-    registry::{Dispatch, Entry, Registry},
+    registry::{Dispatch, Entry, LastHeard, Registry},
     remote::RemoteKind,
     session::{
         Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
@@ -47,6 +47,7 @@ pub(super) struct Inbound<C> {
     generation: u64,
     /// Events are kept until a handler returns.
     busy: bool,
+    last: LastHeard<C>,
     pending: Vec<HandlerFuture<()>>,
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
@@ -63,6 +64,38 @@ struct Turn {
     frames: usize,
     /// `None` if it takes as long as it takes.
     ends: Option<Instant>,
+    run: Run,
+}
+
+/// Events of one remote after each other, whose handlers are quick: the clock is not asked after each.
+#[derive(Default)]
+struct Run {
+    remote: &'static str,
+    /// Events since the clock was last looked at.
+    unseen: u32,
+    /// After how many it is looked at.
+    stride: u32,
+}
+
+impl Run {
+    /// Counts an event of `remote` that was given to its handlers; true if the clock is to be asked.
+    #[inline]
+    fn count(&mut self, remote: &'static str) -> bool {
+        if !std::ptr::eq(self.remote, remote) {
+            (self.remote, self.stride) = (remote, 1);
+        }
+        self.unseen += 1;
+        self.unseen >= self.stride
+    }
+
+    /// Those since the clock was last looked at took so long, all together.
+    fn look(&mut self, took: Duration) {
+        self.stride = match took <= QUICK * self.unseen {
+            true => (self.stride * 2).min(MOST_UNSEEN),
+            false => 1,
+        };
+        self.unseen = 0;
+    }
 }
 
 impl Turn {
@@ -71,6 +104,7 @@ impl Turn {
             now,
             frames: 0,
             ends: None,
+            run: Run::default(),
         }
     }
 }
@@ -146,6 +180,7 @@ impl<C: HandlerContext> Inbound<C> {
             first: 0,
             busy: false,
             offered: 0,
+            last: LastHeard::nobody(),
             pending: Vec::new(),
             chunks: Default::default(),
             turn: Turn::endless(now),
@@ -166,6 +201,7 @@ impl<C: HandlerContext> Inbound<C> {
             now,
             frames: FRAMES_PER_TURN,
             ends: Some(now + TURN),
+            run: Run::default(),
         };
         self.session.start_turn(FRAMES_PER_LOOK);
     }
@@ -279,11 +315,29 @@ impl<C: HandlerContext> Inbound<C> {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
+                self.end_run();
                 return Ok(());
             };
             let now = self.offer(event, now)?;
             self.look_at_clock(now);
         }
+    }
+
+    /// Looks at the clock if handlers have run since it was last looked at, and lets go of them.
+    fn end_run(&mut self) {
+        if self.turn.run.unseen > 0 {
+            let now = self.watch();
+            self.look_at_clock(now);
+        }
+        self.last.let_go();
+    }
+
+    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
+    fn watch(&mut self) -> Instant {
+        let Turn { now: since, run, .. } = &mut self.turn;
+        let now = watch(run.remote, *since);
+        run.look(now.saturating_duration_since(*since));
+        now
     }
 
     /// Tells the program of offences.
@@ -407,17 +461,17 @@ impl<C: HandlerContext> Inbound<C> {
             self.session.hold(&event, kept, now)?;
             return Ok(now);
         }
-        let Some(entry) = self.wiring.registry.by_id(event.id) else {
+        let Some(mut remote) = self.last.take(&self.wiring.registry, event.id) else {
             self.session.hold(&event, Kept::Unheard, now)?;
             return Ok(now);
         };
-        if entry.theirs().is_some() {
+        if remote.entry.theirs().is_some() {
             // Declared a moment ago: the session has yet to hear of it.
             self.session
                 .refuse(event.id, DropCause::SignatureMismatch, now)?;
             return Ok(now);
         }
-        if self.is_busy(&entry) {
+        if self.is_busy(&remote.entry) {
             match event.reliable {
                 true => self.session.hold(&event, Kept::Busy, now)?,
                 // As without a handler: what is old by then is not worth its place.
@@ -427,14 +481,23 @@ impl<C: HandlerContext> Inbound<C> {
             }
             return Ok(now);
         }
-        let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
-        let now = watch(entry.spec.name, now);
+        let name = remote.entry.spec.name;
+        if self.turn.run.unseen > 0 && !std::ptr::eq(self.turn.run.remote, name) {
+            // The time that the handlers of the one before took is not this one's.
+            self.turn.now = self.watch();
+        }
+        let result = remote.dispatch(&self.context, &event.payload, &mut self.pending);
+        self.last.put_back(remote);
+        let now = match self.turn.run.count(name) {
+            true => self.watch(),
+            false => now,
+        };
         match result {
             Dispatch::Unheard if event.reliable => self.session.hold(&event, Kept::Unheard, now)?,
             other => self.settle(event.id, other, now)?,
         }
         if !self.pending.is_empty() {
-            self.start_pending(entry.spec.name);
+            self.start_pending(name);
         }
         Ok(now)
     }
@@ -474,3 +537,7 @@ const TURN: Duration = Duration::from_micros(250);
 const FRAMES_PER_TURN: usize = 512;
 /// Of those, between two looks at the clock where no handler runs in between.
 const FRAMES_PER_LOOK: usize = 32;
+/// What the handlers of an event take at most if they are quick, together with everything else about it.
+const QUICK: Duration = Duration::from_micros(2);
+/// How many events whose handlers have been quick so far may run between two looks at the clock.
+const MOST_UNSEEN: u32 = 8;
