@@ -45,26 +45,25 @@ impl Sender {
 
     /// Finds a remote, as every fire does.
     pub fn look_up<A: Payload>(&self, remote: &impl EventRemote<A>) -> Option<u32> {
-        self.registry.entry(remote).ok()?.id()
+        self.registry.with_entry(remote, Entry::id).ok()?
     }
 
     /// Fires an event to every peer, encoded once. False if one of them did not take it.
     pub fn fire<A: Payload>(&mut self, remote: &impl EventRemote<A>, args: &A) -> bool {
-        let Ok(entry) = self.registry.entry(remote) else {
-            return false;
-        };
-        let limit = event_limit(&entry, usize::MAX);
         let outboxes = &mut self.outboxes;
-        let push = |payload: &[u8]| push(outboxes, &entry, payload);
-        with_encoded(args, limit, push).unwrap_or(false)
+        let fired = self.registry.with_entry(remote, |entry| {
+            let limit = event_limit(entry, usize::MAX);
+            let push = |payload: &[u8]| push(outboxes, entry, payload);
+            with_encoded(args, limit, push)
+        });
+        matches!(fired, Ok(Ok(true)))
     }
 
     /// The same with a payload that is encoded already.
     pub fn fire_encoded<A: Payload>(&mut self, remote: &impl EventRemote<A>, bytes: &[u8]) -> bool {
-        let Ok(entry) = self.registry.entry(remote) else {
-            return false;
-        };
-        push(&mut self.outboxes, &entry, bytes)
+        let outboxes = &mut self.outboxes;
+        let push = |entry: &Entry<()>| push(outboxes, entry, bytes);
+        self.registry.with_entry(remote, push).unwrap_or(false)
     }
 
     /// Takes what leaves for a peer on its default lane, as if it had been written.

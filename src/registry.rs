@@ -59,6 +59,16 @@ struct Table<C> {
     by_id: Vec<Option<u32>>,
 }
 
+impl<C> Table<C> {
+    fn find(&self, spec: &Spec) -> Option<&Arc<Entry<C>>> {
+        let slots = self.by_hash.get(&spec.hash)?;
+        slots
+            .iter()
+            .map(|&slot| &self.entries[slot as usize])
+            .find(|entry| same_text(entry.spec.name, spec.name))
+    }
+}
+
 /// One remote of a registry: its declaration, its id on the wire, and its handlers.
 pub(crate) struct Entry<C> {
     pub(crate) spec: Spec,
@@ -136,6 +146,25 @@ impl<C: 'static> Registry<C> {
         }
     }
 
+    /// The same for as long as `run` takes, which costs no count of references.
+    #[inline]
+    pub(crate) fn with_entry<T>(
+        &self,
+        remote: &(impl Declared + ?Sized),
+        run: impl FnOnce(&Entry<C>) -> T,
+    ) -> Result<T, DeclareError> {
+        {
+            let table = self.table.load();
+            if let Some(entry) = table.find(remote.spec())
+                && entry.declaration.types == remote.types()
+                && entry.declaration.kind == remote.kind_of()
+            {
+                return Ok(run(entry));
+            }
+        }
+        self.entry(remote).map(|entry| run(&entry))
+    }
+
     /// The same where the program itself registers something: a clash is a mistake in it.
     ///
     /// # Panics
@@ -152,13 +181,7 @@ impl<C: 'static> Registry<C> {
     }
 
     fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
-        let table = self.table.load();
-        let slots = table.by_hash.get(&spec.hash)?;
-        slots
-            .iter()
-            .map(|&slot| &table.entries[slot as usize])
-            .find(|entry| same_text(entry.spec.name, spec.name))
-            .cloned()
+        self.table.load().find(spec).cloned()
     }
 
     fn declare(&self, declaration: Declaration) -> Result<Arc<Entry<C>>, DeclareError> {
