@@ -68,18 +68,13 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 ) -> Result<usize, EncodeError> {
     let start = out.len();
     let mut writer = Bounded {
-        few: [0; FEW],
-        filled: 0,
         out,
         limit: limit.min(MAX_LEN),
         size: 0,
     };
     let result = bincode::serde::encode_into_writer(value, &mut writer, CONFIG);
 
-    writer.flush();
-    let Bounded {
-        out, limit, size, ..
-    } = writer;
+    let Bounded { out, limit, size } = writer;
     let error = match result {
         Ok(()) if size <= limit => return Ok(size),
         Ok(()) => EncodeError::TooLarge { size, limit },
@@ -126,55 +121,18 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PayloadErro
 }
 
 /// Stores up to `limit` bytes and counts all of them, so that an error can say how large it was.
-///
-/// Fields are small and many: they are gathered first, so that each costs one comparison.
 struct Bounded<'a> {
-    few: [u8; FEW],
-    filled: usize,
     out: &'a mut Vec<u8>,
     limit: usize,
-    /// Bytes that were written, without those in `few`.
     size: usize,
-}
-
-impl Bounded<'_> {
-    fn flush(&mut self) {
-        let few = &self.few[..self.filled];
-        self.size = self.size.saturating_add(few.len());
-        if self.size <= self.limit {
-            self.out.extend_from_slice(few);
-        }
-        self.filled = 0;
-    }
-
-    #[cold]
-    fn make_room(&mut self, bytes: &[u8]) {
-        self.flush();
-        match self.few.get_mut(..bytes.len()) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.filled = bytes.len();
-            }
-            None => {
-                self.size = self.size.saturating_add(bytes.len());
-                if self.size <= self.limit {
-                    self.out.extend_from_slice(bytes);
-                }
-            }
-        }
-    }
 }
 
 impl Writer for Bounded<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        let end = self.filled.saturating_add(bytes.len());
-        match self.few.get_mut(self.filled..end) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.filled = end;
-            }
-            None => self.make_room(bytes),
+        self.size = self.size.saturating_add(bytes.len());
+        if self.size <= self.limit {
+            self.out.extend_from_slice(bytes);
         }
         Ok(())
     }
@@ -297,9 +255,6 @@ pub(crate) const MAX_LEN: usize = 64 << 20;
 /// Without bincode's own limit on what is claimed: [`guard`] allows no claim to be a reason to allocate, and
 /// each number that is read would make an error first, to drop it again, which is half of decoding.
 const CONFIG: Configuration = config::standard();
-
-/// Most events fit in.
-const FEW: usize = 128;
 
 /// Enough for a sentence in the log.
 const MAX_WHY_CHARS: usize = 200;

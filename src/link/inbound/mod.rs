@@ -1,6 +1,7 @@
 //! The receiving half of a connection's task: from streams and datagrams to handlers.
 
 mod pace;
+mod run;
 mod streams;
 
 use std::{
@@ -13,6 +14,7 @@ use quinn::RecvStream;
 
 use self::{
     pace::Pace,
+    run::Run,
     streams::{Content, Stream},
 };
 use super::{
@@ -65,37 +67,6 @@ struct Turn {
     /// `None` if it takes as long as it takes.
     ends: Option<Instant>,
     run: Run,
-}
-
-/// Events of one remote after each other, whose handlers are quick: the clock is not asked after each.
-#[derive(Default)]
-struct Run {
-    remote: &'static str,
-    /// Events since the clock was last looked at.
-    unseen: u32,
-    /// After how many it is looked at.
-    stride: u32,
-}
-
-impl Run {
-    /// Counts an event of `remote` that was given to its handlers; true if the clock is to be asked.
-    #[inline]
-    fn count(&mut self, remote: &'static str) -> bool {
-        if !std::ptr::eq(self.remote, remote) {
-            (self.remote, self.stride) = (remote, 1);
-        }
-        self.unseen += 1;
-        self.unseen >= self.stride
-    }
-
-    /// Those since the clock was last looked at took so long, all together.
-    fn look(&mut self, took: Duration) {
-        self.stride = match took <= QUICK * self.unseen {
-            true => (self.stride * 2).min(MOST_UNSEEN),
-            false => 1,
-        };
-        self.unseen = 0;
-    }
 }
 
 impl Turn {
@@ -325,7 +296,7 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Looks at the clock if handlers have run since it was last looked at, and lets go of them.
     fn end_run(&mut self) {
-        if self.turn.run.unseen > 0 {
+        if self.turn.run.is_unseen() {
             let now = self.watch();
             self.look_at_clock(now);
         }
@@ -334,9 +305,9 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
     fn watch(&mut self) -> Instant {
-        let Turn { now: since, run, .. } = &mut self.turn;
-        let now = watch(run.remote, *since);
-        run.look(now.saturating_duration_since(*since));
+        let since = self.turn.now;
+        let now = watch(self.turn.run.remote(), since);
+        self.turn.run.look(now.saturating_duration_since(since));
         now
     }
 
@@ -482,7 +453,7 @@ impl<C: HandlerContext> Inbound<C> {
             return Ok(now);
         }
         let name = remote.entry.spec.name;
-        if self.turn.run.unseen > 0 && !std::ptr::eq(self.turn.run.remote, name) {
+        if self.turn.run.is_unseen() && !self.turn.run.is_of(name) {
             // The time that the handlers of the one before took is not this one's.
             self.turn.now = self.watch();
         }
@@ -537,7 +508,3 @@ const TURN: Duration = Duration::from_micros(250);
 const FRAMES_PER_TURN: usize = 512;
 /// Of those, between two looks at the clock where no handler runs in between.
 const FRAMES_PER_LOOK: usize = 32;
-/// What the handlers of an event take at most if they are quick, together with everything else about it.
-const QUICK: Duration = Duration::from_micros(2);
-/// How many events whose handlers have been quick so far may run between two looks at the clock.
-const MOST_UNSEEN: u32 = 8;

@@ -4,18 +4,23 @@
 //! get beside their arguments, and knows nothing about connections, threads or time. Whoever needs to
 //! know that it changed passes a callback.
 
+mod last_heard;
+mod prehashed;
+
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
-    ops::Deref,
+    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption, Cache};
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+pub(crate) use self::last_heard::LastHeard;
+use self::prehashed::Prehashed;
 
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
@@ -523,81 +528,6 @@ impl<C> Entry<C> {
     }
 }
 
-/// What was looked up for the event before: of a run of events of one remote, only the first looks.
-pub(crate) struct LastHeard<C>(Option<Hearing<C>>);
-
-/// A remote that events arrive for, and who listened last.
-pub(crate) struct Hearing<C> {
-    id: u32,
-    pub(crate) entry: Arc<Entry<C>>,
-    /// From the second event of a run on: looking whether they are still the ones is a plain load.
-    listeners: Option<Cache<Ears<C>, Listeners<C>>>,
-}
-
-type Listeners<C> = Arc<Vec<Arc<Listener<C>>>>;
-
-struct Ears<C>(Arc<Entry<C>>);
-
-impl<C> Deref for Ears<C> {
-    type Target = ArcSwap<Vec<Arc<Listener<C>>>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0.listeners
-    }
-}
-
-impl<C: 'static> LastHeard<C> {
-    pub(crate) fn nobody() -> Self {
-        Self(None)
-    }
-
-    /// The remote that carries `id`, if this side has declared it: an id is bound once and for all.
-    #[inline]
-    pub(crate) fn take(&mut self, registry: &Registry<C>, id: u32) -> Option<Hearing<C>> {
-        if let Some(mut hearing) = self.0.take_if(|hearing| hearing.id == id) {
-            let ears = || Cache::new(Ears(hearing.entry.clone()));
-            hearing.listeners.get_or_insert_with(ears);
-            return Some(hearing);
-        }
-        registry.by_id(id).map(|entry| Hearing {
-            id,
-            entry,
-            listeners: None,
-        })
-    }
-
-    /// Gives back what was taken.
-    #[inline]
-    pub(crate) fn put_back(&mut self, hearing: Hearing<C>) {
-        self.0 = Some(hearing);
-    }
-
-    /// Lets go of handlers, which may be disconnected and dropped before the next event comes.
-    pub(crate) fn let_go(&mut self) {
-        if let Some(hearing) = &mut self.0 {
-            hearing.listeners = None;
-        }
-    }
-}
-
-impl<C> Hearing<C> {
-    /// As [`Entry::dispatch`].
-    #[inline]
-    pub(crate) fn dispatch(
-        &mut self,
-        context: &C,
-        payload: &[u8],
-        pending: &mut Vec<HandlerFuture<()>>,
-    ) -> Dispatch {
-        match &mut self.listeners {
-            Some(listeners) => self
-                .entry
-                .tell_all(listeners.load(), context, payload, pending),
-            None => self.entry.dispatch(context, payload, pending),
-        }
-    }
-}
-
 /// Remotes are constants: mostly the two are the same piece of memory, which needs no comparing.
 #[inline]
 fn same_text(one: &'static str, other: &'static str) -> bool {
@@ -659,23 +589,5 @@ impl<C> fmt::Debug for Registry<C> {
         f.debug_struct("Registry")
             .field("remotes", &self.table.load().entries.len())
             .finish()
-    }
-}
-
-/// Names are hashed when they are declared.
-#[derive(Default, Clone)]
-struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 keys are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
