@@ -16,6 +16,8 @@ pub(crate) struct LastHeard<C>(Option<Hearing<C>>);
 pub(crate) struct Hearing<C> {
     id: u32,
     pub(crate) entry: Arc<Entry<C>>,
+    /// Whether there was an event of it in this run.
+    again: bool,
     /// From the second event of a run on: looking whether they are still the ones is a plain load.
     listeners: Option<Cache<Ears<C>, Listeners<C>>>,
 }
@@ -41,26 +43,31 @@ impl<C: 'static> LastHeard<C> {
     #[inline]
     pub(crate) fn take(&mut self, registry: &Registry<C>, id: u32) -> Option<Hearing<C>> {
         if let Some(mut hearing) = self.0.take_if(|hearing| hearing.id == id) {
-            let ears = || Cache::new(Ears(hearing.entry.clone()));
-            hearing.listeners.get_or_insert_with(ears);
+            if hearing.again {
+                let ears = || Cache::new(Ears(hearing.entry.clone()));
+                hearing.listeners.get_or_insert_with(ears);
+            }
             return Some(hearing);
         }
         registry.by_id(id).map(|entry| Hearing {
             id,
             entry,
+            again: false,
             listeners: None,
         })
     }
 
     /// Gives back what was taken.
     #[inline]
-    pub(crate) fn put_back(&mut self, hearing: Hearing<C>) {
+    pub(crate) fn put_back(&mut self, mut hearing: Hearing<C>) {
+        hearing.again = true;
         self.0 = Some(hearing);
     }
 
-    /// Lets go of handlers, which may be disconnected and dropped before the next event comes.
+    /// Ends the run, and lets go of handlers, which may be disconnected and dropped before the next event comes.
     pub(crate) fn let_go(&mut self) {
         if let Some(hearing) = &mut self.0 {
+            hearing.again = false;
             hearing.listeners = None;
         }
     }

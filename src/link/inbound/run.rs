@@ -58,6 +58,9 @@ const MOST_UNSEEN: u32 = 8;
 mod tests {
     use super::*;
 
+    // One place each, as in the registry.
+    static HIT: &str = "Hit";
+    static MISS: &str = "Miss";
     const SOON: Duration = Duration::from_nanos(300);
 
     /// How many events of `remote` go by up to the next look, which finds that they took so long.
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn quick_handlers_are_looked_at_less_and_less_often() {
         let mut run = Run::default();
-        let looks: Vec<_> = (0..6).map(|_| until_look(&mut run, "Hit", SOON)).collect();
+        let looks: Vec<_> = (0..6).map(|_| until_look(&mut run, HIT, SOON)).collect();
         assert_eq!(looks, [1, 2, 4, 8, 8, 8]);
         assert!(!run.is_unseen());
     }
@@ -78,17 +81,17 @@ mod tests {
     #[test]
     fn one_that_was_slow_is_looked_at_each_time() {
         let mut run = Run::default();
-        (0..6).for_each(|_| _ = until_look(&mut run, "Hit", SOON));
+        (0..6).for_each(|_| _ = until_look(&mut run, HIT, SOON));
         let slow = QUICK + SOON;
-        assert_eq!(until_look(&mut run, "Hit", slow), MOST_UNSEEN);
-        assert_eq!(until_look(&mut run, "Hit", slow), 1);
-        assert_eq!(until_look(&mut run, "Hit", slow), 1);
+        assert_eq!(until_look(&mut run, HIT, slow), MOST_UNSEEN);
+        assert_eq!(until_look(&mut run, HIT, slow), 1);
+        assert_eq!(until_look(&mut run, HIT, slow), 1);
     }
 
     #[test]
     fn one_that_is_not_known_yet_is_looked_at_at_once() {
         let mut run = Run::default();
-        (0..6).for_each(|_| _ = until_look(&mut run, "Hit", SOON));
-        assert_eq!(until_look(&mut run, "Miss", SOON), 1);
+        (0..6).for_each(|_| _ = until_look(&mut run, HIT, SOON));
+        assert_eq!(until_look(&mut run, MISS, SOON), 1);
     }
 }
