@@ -13,7 +13,7 @@ use crate::{
     config::{Limits, Rate},
     fire::{event_limit, with_encoded},
     handler,
-    registry::{Dispatch, Entry, Registry},
+    registry::{Dispatch, Entry, LastHeard, Registry},
     remote::{EventRemote, Payload},
     session::{
         Arrival, Directory, Event, Held, LaneKey, Meta, Session, Side,
@@ -45,26 +45,25 @@ impl Sender {
 
     /// Finds a remote, as every fire does.
     pub fn look_up<A: Payload>(&self, remote: &impl EventRemote<A>) -> Option<u32> {
-        self.registry.entry(remote).ok()?.id()
+        self.registry.with_entry(remote, Entry::id).ok()?
     }
 
     /// Fires an event to every peer, encoded once. False if one of them did not take it.
     pub fn fire<A: Payload>(&mut self, remote: &impl EventRemote<A>, args: &A) -> bool {
-        let Ok(entry) = self.registry.entry(remote) else {
-            return false;
-        };
-        let limit = event_limit(&entry, usize::MAX);
         let outboxes = &mut self.outboxes;
-        let push = |payload: &[u8]| push(outboxes, &entry, payload);
-        with_encoded(args, limit, push).unwrap_or(false)
+        let fired = self.registry.with_entry(remote, |entry| {
+            let limit = event_limit(entry, usize::MAX);
+            let push = |payload: &[u8]| push(outboxes, entry, payload);
+            with_encoded(args, limit, push)
+        });
+        matches!(fired, Ok(Ok(true)))
     }
 
     /// The same with a payload that is encoded already.
     pub fn fire_encoded<A: Payload>(&mut self, remote: &impl EventRemote<A>, bytes: &[u8]) -> bool {
-        let Ok(entry) = self.registry.entry(remote) else {
-            return false;
-        };
-        push(&mut self.outboxes, &entry, bytes)
+        let outboxes = &mut self.outboxes;
+        let push = |entry: &Entry<()>| push(outboxes, entry, bytes);
+        self.registry.with_entry(remote, push).unwrap_or(false)
     }
 
     /// Takes what leaves for a peer on its default lane, as if it had been written.
@@ -100,6 +99,7 @@ pub struct Receiver {
     registry: Registry<()>,
     session: Session,
     lane: LaneKey,
+    last: LastHeard<()>,
     pending: Vec<handler::HandlerFuture<()>>,
 }
 
@@ -120,6 +120,7 @@ impl Receiver {
             registry: Registry::new(true),
             session,
             lane,
+            last: LastHeard::nobody(),
             pending: Vec::new(),
         }
     }
@@ -146,9 +147,11 @@ impl Receiver {
             let known = Known(&self.registry);
             match self.session.next_on_lane(self.lane, &known, now) {
                 Ok(Some(Arrival::Event(event))) => ran += self.dispatch(&event),
-                _ => return ran,
+                _ => break,
             }
         }
+        self.last.let_go();
+        ran
     }
 
     /// Gives a datagram to the handlers; yields how many events ran.
@@ -161,9 +164,11 @@ impl Receiver {
             let known = Known(&self.registry);
             match self.session.next_unreliable(&mut events, &known, now) {
                 Ok(Some(event)) => ran += self.dispatch(&event),
-                _ => return ran,
+                _ => break,
             }
         }
+        self.last.let_go();
+        ran
     }
 
     /// Gives a payload to the handlers of a remote, which decode it.
@@ -179,10 +184,11 @@ impl Receiver {
     }
 
     fn dispatch(&mut self, event: &Event) -> usize {
-        let Some(entry) = self.registry.by_id(event.id) else {
+        let Some(mut remote) = self.last.take(&self.registry, event.id) else {
             return 0;
         };
-        let dispatch = entry.dispatch(&(), &event.payload, &mut self.pending);
+        let dispatch = remote.dispatch(&(), &event.payload, &mut self.pending);
+        self.last.put_back(remote);
         self.session.dispatched(event.id);
         usize::from(dispatch == Dispatch::Dispatched)
     }

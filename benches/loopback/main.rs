@@ -23,7 +23,7 @@ mod report;
 mod round_trips;
 mod throughput;
 
-use self::{bare::Bare, farfire_side::Ours, report::Sample};
+use self::{bare::Bare, clock::PAYLOAD, farfire_side::Ours, report::Sample, throughput::BATCH};
 
 /// Something that both can do, compared round by round.
 pub(crate) struct Workload {
@@ -115,6 +115,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-calls" => _ = Ours::start().many_calls(trips, throughput::IN_FLIGHT),
         "quinn-join" => crowd::count("quinn", trips),
         "farfire-join" => crowd::count("farfire", trips),
+        "quinn-pour" => drop(Bare::start().pour(trips * PAYLOAD.len(), BATCH)),
+        "farfire-pour" => drop(Ours::start().pour_reliable(trips)),
         other => panic!("no workload {other:?}"),
     }
 }

@@ -80,6 +80,6 @@ pub(crate) fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
-const BATCH: usize = 16 * 1024;
+pub(crate) const BATCH: usize = 16 * 1024;
 pub(crate) const IN_FLIGHT: usize = 64;
 const STUCK: Duration = Duration::from_secs(120);

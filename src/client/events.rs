@@ -25,8 +25,10 @@ impl Client {
         remote: &impl EventRemote<A>,
         args: &A,
     ) -> Result<(), FireError> {
-        let entry = self.inner.wiring.registry.entry(remote)?;
-        self.encoded(&entry, args, |payload| self.fire(&entry, payload, false))?
+        let registry = &self.inner.wiring.registry;
+        registry.with_entry(remote, |entry| {
+            self.encoded(entry, args, |payload| self.fire(entry, payload, false))?
+        })?
     }
 
     /// The same, waiting for room in the outbox instead of failing with [`FireError::QueueFull`].

@@ -41,7 +41,7 @@
 
 use std::marker::PhantomData;
 
-use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use bincode::config::{self, Configuration};
 use bincode::enc::write::{SizeWriter, Writer};
 use bincode::serde::{DecodeError as SerdeDecodeError, EncodeError as SerdeEncodeError};
 use serde::Serialize;
@@ -219,7 +219,6 @@ impl PayloadError {
     fn from_bincode(error: bincode::error::DecodeError) -> Self {
         use bincode::error::DecodeError as Error;
         match error {
-            // The limit is so high that only a claim beyond the payload reaches it.
             Error::UnexpectedEnd { .. } | Error::LimitExceeded | Error::OutsideUsizeRange(_) => {
                 Self::Truncated
             }
@@ -250,17 +249,12 @@ impl PayloadError {
 
 /// The most bytes a payload may have, whatever its remote allows: 64 MiB.
 ///
-/// Far above every sensible limit of a remote. It is what makes [`CLAIM_LIMIT`] a number.
+/// Far above every sensible limit of a remote.
 pub(crate) const MAX_LEN: usize = 64 << 20;
 
-/// A bound on the sum of what bincode is asked to read, a second fence behind [`guard`].
-///
-/// bincode books the size in memory of each integer, 16 bytes at most, of which one is in the
-/// payload. So this never refuses what fits [`MAX_LEN`].
-const CLAIM_LIMIT: usize = 16 * MAX_LEN;
-
-const CONFIG: Configuration<LittleEndian, Varint, Limit<CLAIM_LIMIT>> =
-    config::standard().with_limit::<CLAIM_LIMIT>();
+/// Without bincode's own limit on what is claimed: [`guard`] allows no claim to be a reason to allocate, and
+/// each number that is read would make an error first, to drop it again, which is half of decoding.
+const CONFIG: Configuration = config::standard();
 
 /// Enough for a sentence in the log.
 const MAX_WHY_CHARS: usize = 200;

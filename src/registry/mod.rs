@@ -5,13 +5,15 @@
 //! know that it changed passes a callback.
 
 mod error;
+mod last_heard;
+mod prehashed;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -21,6 +23,8 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use self::error::DeclareError;
+pub(crate) use self::last_heard::LastHeard;
+use self::prehashed::Prehashed;
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
     remote::{self, Declaration, Remote, Spec, sealed::Declared},
@@ -142,6 +146,25 @@ impl<C: 'static> Registry<C> {
             Some(entry) => entry.check(&remote.declaration()),
             None => self.declare(remote.declaration()),
         }
+    }
+
+    /// The same for as long as `run` takes, which costs no count of references.
+    #[inline]
+    pub(crate) fn with_entry<T>(
+        &self,
+        remote: &(impl Declared + ?Sized),
+        run: impl FnOnce(&Entry<C>) -> T,
+    ) -> Result<T, DeclareError> {
+        {
+            let table = self.table.load();
+            if let Some(entry) = table.find(remote.spec().name, remote.spec().hash)
+                && entry.declaration.types == remote.types()
+                && entry.declaration.kind == remote.kind_of()
+            {
+                return Ok(run(entry));
+            }
+        }
+        self.entry(remote).map(|entry| run(&entry))
     }
 
     /// The same where the program itself registers something: a clash is a mistake in it.
@@ -345,7 +368,7 @@ impl<C> Table<C> {
     fn find(&self, name: &str, hash: u64) -> Option<&Arc<Entry<C>>> {
         let slots = self.by_hash.get(&hash)?.iter();
         let mut entries = slots.map(|&slot| &self.entries[slot as usize]);
-        entries.find(|entry| entry.spec.name == name)
+        entries.find(|entry| same_text(entry.spec.name, name))
     }
 
     /// Has a place for `id`, and for as many more, so that this happens seldom.
@@ -470,7 +493,16 @@ impl<C> Entry<C> {
         payload: &[u8],
         pending: &mut Vec<HandlerFuture<()>>,
     ) -> Dispatch {
-        let listeners = self.listeners.load();
+        self.tell_all(&self.listeners.load(), context, payload, pending)
+    }
+
+    fn tell_all(
+        &self,
+        listeners: &[Arc<Listener<C>>],
+        context: &C,
+        payload: &[u8],
+        pending: &mut Vec<HandlerFuture<()>>,
+    ) -> Dispatch {
         let heard = listeners
             .iter()
             .map(|listener| self.hear(listener, context, payload, pending));
@@ -531,6 +563,12 @@ impl<C> Entry<C> {
     }
 }
 
+/// Remotes are constants: mostly the two are the same piece of memory, which needs no comparing.
+#[inline]
+fn same_text(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
 /// Kind and shape in words, for reports of a mismatch.
 pub(crate) fn describe(info: &RemoteInfo) -> String {
     match info.shape() {
@@ -553,23 +591,5 @@ impl<C> fmt::Debug for Registry<C> {
         f.debug_struct("Registry")
             .field("remotes", &self.table.load().entries.len())
             .finish()
-    }
-}
-
-/// Names are hashed when they are declared.
-#[derive(Default, Clone)]
-struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 keys are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }

@@ -30,9 +30,11 @@ impl Server {
         remote: &impl EventRemote<A>,
         args: &A,
     ) -> Result<(), FireError> {
-        let entry = self.inner.wiring.registry.entry(remote)?;
-        self.encoded(&entry, args, |payload| {
-            self.fire_one(player, &entry, payload, false)
+        let registry = &self.inner.wiring.registry;
+        registry.with_entry(remote, |entry| {
+            self.encoded(entry, args, |payload| {
+                self.fire_one(player, entry, payload, false)
+            })?
         })?
     }
 

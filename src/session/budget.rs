@@ -18,6 +18,8 @@ pub(crate) struct Bucket {
     /// Below nothing after more was spent than there was.
     micro_tokens: i64,
     looked: Instant,
+    /// What time it was when it was last asked: for most events, it still is.
+    asked: Instant,
 }
 
 impl Bucket {
@@ -26,10 +28,12 @@ impl Bucket {
             rate,
             micro_tokens: i64::from(rate.burst) * MICRO,
             looked: now,
+            asked: now,
         }
     }
 
     /// Takes one token, if there is one.
+    #[inline]
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         // Always, not only when it is empty: what would come back to a full bucket is nobody's.
         self.refill(now);
@@ -83,7 +87,15 @@ impl Bucket {
         self.micro_tokens == i64::from(self.rate.burst) * MICRO
     }
 
+    #[inline]
     fn refill(&mut self, now: Instant) {
+        if now != self.asked {
+            self.asked = now;
+            self.refill_until(now);
+        }
+    }
+
+    fn refill_until(&mut self, now: Instant) {
         let micros = now.saturating_duration_since(self.looked).as_micros() as u64;
         let micros = micros.min(i64::MAX as u64);
         // One token a second is one micro-token a microsecond.

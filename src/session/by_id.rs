@@ -1,29 +1,42 @@
-//! A map by the ids of remotes, which are small, dense and bounded: nobody can choose them to collide.
+//! A map by the ids of remotes, which are small, dense and bounded: a list with gaps.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+/// A place for each id up to the highest that was inserted, of which whoever inserts knows that it is
+/// no more than there may be remotes.
+#[derive(Debug)]
+pub(super) struct ById<T>(Vec<Option<Box<T>>>);
 
-pub(super) type ById<T> = HashMap<u32, T, BuildHasherDefault<IdHasher>>;
-
-/// Spreads an id over all bits, in one multiplication.
-#[derive(Debug, Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only ids are hashed");
-    }
-
-    fn write_u32(&mut self, id: u32) {
-        self.0 = u64::from(id).wrapping_mul(GOLDEN);
+impl<T> Default for ById<T> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
-/// 2^64 divided by the golden ratio: neighbours come to lie far apart.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+impl<T> ById<T> {
+    #[inline]
+    pub(super) fn get(&self, id: u32) -> Option<&T> {
+        self.0.get(id as usize)?.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.0.get_mut(id as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn insert(&mut self, id: u32, value: T) {
+        let at = id as usize;
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        self.0[at] = Some(Box::new(value));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let ids = (0..).zip(&self.0);
+        ids.filter_map(|(id, value)| Some((id, value.as_deref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let ids = (0..).zip(&mut self.0);
+        ids.filter_map(|(id, value)| Some((id, value.as_deref_mut()?)))
+    }
+}

@@ -80,7 +80,7 @@ impl Session {
     /// Whether an earlier event of this remote still waits for a handler.
     pub(crate) fn is_held(&self, id: u32) -> bool {
         self.remotes
-            .get(&id)
+            .get(id)
             .is_some_and(|inbound| !inbound.early.is_empty())
     }
 
@@ -90,7 +90,7 @@ impl Session {
             .remotes
             .iter()
             .filter(|(_, inbound)| !inbound.early.is_empty());
-        held.map(|(id, _)| *id).collect()
+        held.map(|(id, _)| id).collect()
     }
 
     /// Keeps an event for later; the newest is dropped when there is no room (R30-R36).
@@ -101,7 +101,7 @@ impl Session {
         now: Instant,
     ) -> Result<(), Violation> {
         let size = event.payload.len() + HELD_OVERHEAD;
-        let Some(inbound) = self.remotes.get_mut(&event.id) else {
+        let Some(inbound) = self.remotes.get_mut(event.id) else {
             return Ok(());
         };
         if inbound.early.len() >= self.early_events || !self.held.take(size) {
@@ -118,7 +118,7 @@ impl Session {
     /// Keeps an event behind earlier ones of its remote whose turn is over, whether or not there is room:
     /// nothing more is read before they are through, so it is the only one.
     pub(crate) fn hold_behind(&mut self, event: &Event) {
-        if let Some(inbound) = self.remotes.get_mut(&event.id) {
+        if let Some(inbound) = self.remotes.get_mut(event.id) {
             self.held.retake(event.payload.len() + HELD_OVERHEAD);
             inbound.ledger.hold();
             let copy = Bytes::copy_from_slice(&event.payload);
@@ -128,7 +128,7 @@ impl Session {
 
     /// Takes back the oldest event that waits for a handler of `id`, and why it does.
     pub(crate) fn release(&mut self, id: u32) -> Option<(Event, Kept)> {
-        let inbound = self.remotes.get_mut(&id)?;
+        let inbound = self.remotes.get_mut(id)?;
         let (payload, kept) = inbound.early.pop_front()?;
         inbound.ledger.release();
         self.held.give_back(payload.len() + HELD_OVERHEAD);
@@ -142,7 +142,7 @@ impl Session {
 
     /// Puts an event back that [`release`](Self::release) gave and nobody took.
     pub(crate) fn put_back(&mut self, event: Event, kept: Kept) {
-        if let Some(inbound) = self.remotes.get_mut(&event.id) {
+        if let Some(inbound) = self.remotes.get_mut(event.id) {
             self.held.retake(event.payload.len() + HELD_OVERHEAD);
             inbound.ledger.hold();
             inbound.early.push_front((event.payload, kept));

@@ -7,25 +7,22 @@ pub(crate) mod budget;
 mod by_id;
 mod growth;
 mod held;
+mod inbound;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
 #[cfg(test)]
 mod tests;
 mod violation;
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use self::{
     budget::{Bucket, Offence, Offences},
     by_id::ById,
-    ledger::{DropCause, Ledger, RemoteLedger},
+    inbound::{Inbound, inbound},
+    ledger::{DropCause, Ledger},
 };
 pub(crate) use self::{
     held::{Held, Kept},
@@ -33,14 +30,9 @@ pub(crate) use self::{
 };
 use crate::{
     config::{Limits, Rate},
-    handler::guarded,
     remote::{KeyOf, RemoteKind},
     wire::{
-        self,
-        control::Control,
-        datagram::DatagramEvents,
-        frame::Deframer,
-        sequence::{DuplicateWindow, Freshness},
+        self, control::Control, datagram::DatagramEvents, frame::Deframer, sequence::Freshness,
     },
 };
 
@@ -118,16 +110,6 @@ pub(crate) struct Session {
 struct Lane {
     deframer: Deframer,
     is_default: bool,
-}
-
-/// The receiving side of one remote.
-struct Inbound {
-    meta: Option<Meta>,
-    ledger: Arc<RemoteLedger>,
-    window: DuplicateWindow,
-    latest: HashMap<u64, u32>,
-    rate: Option<Bucket>,
-    early: VecDeque<(Bytes, Kept)>,
 }
 
 impl Session {
@@ -413,7 +395,7 @@ impl Session {
 
     /// Counts an event that was given to a handler or inbox.
     pub(crate) fn dispatched(&self, id: u32) {
-        if let Some(inbound) = self.remotes.get(&id) {
+        if let Some(inbound) = self.remotes.get(id) {
             inbound.ledger.dispatch();
         }
     }
@@ -425,7 +407,7 @@ impl Session {
         cause: DropCause,
         now: Instant,
     ) -> Result<(), Violation> {
-        let Some(inbound) = self.remotes.get(&id) else {
+        let Some(inbound) = self.remotes.get(id) else {
             return Ok(());
         };
         let count = inbound.ledger.refuse(cause);
@@ -465,14 +447,14 @@ impl Session {
 
     /// Looks remotes up again that were unknown, after the directory changed.
     pub(crate) fn look_up_again(&mut self, directory: &impl Directory, now: Instant) {
-        for (id, inbound) in &mut self.remotes {
-            inbound.look_up(*id, &self.ledger, directory, now);
+        for (id, inbound) in self.remotes.iter_mut() {
+            inbound.look_up(id, &self.ledger, directory, now);
         }
     }
 
     /// The same for one remote, after it was announced.
     pub(crate) fn look_up(&mut self, id: u32, directory: &impl Directory, now: Instant) {
-        if let Some(inbound) = self.remotes.get_mut(&id) {
+        if let Some(inbound) = self.remotes.get_mut(id) {
             inbound.look_up(id, &self.ledger, directory, now);
         }
     }
@@ -483,99 +465,6 @@ impl Session {
 
     pub(crate) fn passed(&self) -> u64 {
         self.passed
-    }
-}
-
-fn name_of(id: u32, meta: Option<&Meta>, directory: &impl Directory) -> Cow<'static, str> {
-    match meta {
-        Some(meta) => meta.name.into(),
-        None => directory.name(id).unwrap_or_default().into(),
-    }
-}
-
-fn inbound<'a>(
-    remotes: &'a mut ById<Inbound>,
-    ledger: &Ledger,
-    id: u32,
-    directory: &impl Directory,
-    now: Instant,
-) -> Result<&'a mut Inbound, Violation> {
-    use std::collections::hash_map::Entry;
-    match remotes.entry(id) {
-        Entry::Occupied(entry) => Ok(entry.into_mut()),
-        Entry::Vacant(entry) => {
-            if !directory.exists(id) || id as usize > wire::MAX_REMOTES {
-                return Err(Violation::UnknownRemote);
-            }
-            let meta = directory.meta(id);
-            let name = name_of(id, meta.as_ref(), directory);
-            let mut inbound = Inbound {
-                meta: None,
-                ledger: ledger.remote(id, name),
-                window: DuplicateWindow::default(),
-                latest: HashMap::new(),
-                rate: None,
-                early: VecDeque::new(),
-            };
-            inbound.learn(meta, now);
-            Ok(entry.insert(inbound))
-        }
-    }
-}
-
-impl Inbound {
-    fn look_up(&mut self, id: u32, ledger: &Ledger, directory: &impl Directory, now: Instant) {
-        if self.meta.is_none() {
-            self.learn(directory.meta(id), now);
-            let name = name_of(id, self.meta.as_ref(), directory);
-            ledger.remote(id, name);
-        }
-    }
-
-    fn learn(&mut self, meta: Option<Meta>, now: Instant) {
-        self.rate = meta
-            .as_ref()
-            .and_then(|meta| meta.rate)
-            .map(|rate| Bucket::new(rate, now));
-        self.meta = meta;
-    }
-
-    fn is_builtin(&self) -> bool {
-        self.meta.as_ref().is_some_and(|meta| meta.builtin)
-    }
-
-    /// Whether an event is beyond the budget that is asked before anything else, be the event good for
-    /// something or not: the client's, or that of a remote of the runtime's, which spends none of it.
-    fn is_over(&mut self, side: Side, budget: &mut Bucket, now: Instant) -> bool {
-        match self.is_builtin() {
-            true => self.is_over_rate(now),
-            false => side == Side::Server && !budget.take(now),
-        }
-    }
-
-    /// Whether an event that is good is beyond the budget of its remote, if that was not asked before.
-    fn is_over_its_own(&mut self, now: Instant) -> bool {
-        !self.is_builtin() && self.is_over_rate(now)
-    }
-
-    fn is_over_rate(&mut self, now: Instant) -> bool {
-        self.rate.as_mut().is_some_and(|rate| !rate.take(now))
-    }
-
-    /// For `latest_by`: whether a newer event with the same key has already arrived.
-    fn stale_by_key(&mut self, payload: &[u8], sequence: u32) -> Option<DropCause> {
-        let key = self.meta.as_ref()?.key.as_ref()?;
-        // It decodes, and then runs a function of the program's.
-        let key = guarded(|| key(payload)).ok()??;
-        if self.latest.len() >= MAX_KEYS && !self.latest.contains_key(&key) {
-            self.latest.clear();
-        }
-        let newest = self.latest.entry(key).or_insert(sequence);
-        if (sequence.wrapping_sub(*newest) as i32) < 0 {
-            return Some(DropCause::Stale);
-        }
-        *newest = sequence;
-        None
     }
 }
 
@@ -597,5 +486,3 @@ pub(crate) struct LaneKey(usize);
 /// An honest client sends no more datagrams than events, and few events beyond its budget; this many times
 /// as many are an attack.
 const DATAGRAMS_PER_EVENT: u32 = 4;
-/// Entities that `latest_by` tells apart, per remote and connection.
-const MAX_KEYS: usize = 4096;

@@ -189,7 +189,7 @@ impl Outbox {
         if lane == 0 {
             self.barrier += 1;
         }
-        self.lanes[lane].push(event.id, event.payload);
+        self.lanes[lane].push(event.id, event.payload, size);
         Ok(())
     }
 
@@ -232,7 +232,8 @@ impl Outbox {
         }
         let mut payload = Vec::with_capacity(64);
         control.encode(&mut payload);
-        self.lanes[0].append(wire::CONTROL_ID, &payload);
+        let size = payload.len() + frame_overhead(wire::CONTROL_ID, payload.len());
+        self.lanes[0].append(wire::CONTROL_ID, &payload, size);
     }
 
     /// Tells the peer of every remote up to `id` that it has not heard of.
@@ -427,11 +428,11 @@ impl Lane {
         self.ready.is_empty() && self.buffer.is_empty()
     }
 
-    fn push(&mut self, id: u32, payload: &[u8]) {
+    fn push(&mut self, id: u32, payload: &[u8], size: usize) {
         self.tally.add(id);
-        self.credit += payload.len() + frame_overhead(id, payload.len());
+        self.credit += size;
         self.growth.used = true;
-        self.append(id, payload);
+        self.append(id, payload, size);
     }
 
     fn cut(&mut self) -> Chunk {
@@ -442,8 +443,8 @@ impl Lane {
         }
     }
 
-    fn append(&mut self, id: u32, payload: &[u8]) {
-        let room = frame_overhead(id, payload.len()) + payload.len();
+    /// Appends the frame of an event, which takes `room`.
+    fn append(&mut self, id: u32, payload: &[u8], room: usize) {
         if self.buffer.capacity() - self.buffer.len() < room {
             // In steps, so that a stream of small events allocates once in hundreds.
             self.buffer.reserve(self.growth.next(room, LANE_STEP));

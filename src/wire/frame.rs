@@ -156,8 +156,14 @@ enum Scan {
 #[inline]
 pub(crate) fn put_frame(out: &mut impl BufMut, remote: u32, payload: &[u8]) {
     let remote = u64::from(remote);
-    varint::put(out, (varint::len(remote) + payload.len()) as u64);
-    varint::put(out, remote);
+    let len = (varint::len(remote) + payload.len()) as u64;
+    match (varint::short(len), varint::short(remote)) {
+        (Some(len), Some(remote)) => out.put_slice(&[len, remote]),
+        _ => {
+            varint::put(out, len);
+            varint::put(out, remote);
+        }
+    }
     out.put_slice(payload);
 }
 

@@ -80,6 +80,12 @@ pub(crate) fn put(out: &mut impl BufMut, mut value: u64) {
     out.put_slice(&buffer[..=at]);
 }
 
+/// The one byte that [`put`] writes for `value`, if it is one.
+#[inline]
+pub(crate) fn short(value: u64) -> Option<u8> {
+    (value < u64::from(CONTINUES)).then_some(value as u8)
+}
+
 /// Returns how many bytes [`put`] writes for `value`: 1 to 10.
 #[inline]
 pub(crate) fn len(value: u64) -> usize {

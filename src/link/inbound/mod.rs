@@ -1,6 +1,7 @@
 //! The receiving half of a connection's task: from streams and datagrams to handlers.
 
 mod pace;
+mod run;
 mod streams;
 
 use std::{
@@ -14,6 +15,7 @@ use quinn::RecvStream;
 
 use self::{
     pace::Pace,
+    run::Run,
     streams::{Content, Stream},
 };
 use super::{
@@ -24,7 +26,7 @@ use crate::{
     clock,
     handler::HandlerFuture,
     inbox::Context as HandlerContext,
-    registry::{Dispatch, Entry, Registry},
+    registry::{Dispatch, Entry, LastHeard, Registry},
     remote::RemoteKind,
     session::{
         Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
@@ -50,6 +52,7 @@ pub(super) struct Inbound<C> {
     generation: u64,
     /// Events are kept until a handler returns.
     busy: bool,
+    last: LastHeard<C>,
     pending: Vec<HandlerFuture<()>>,
     /// Where a read puts what it got; empty between two reads.
     chunks: [Bytes; 16],
@@ -66,6 +69,7 @@ struct Turn {
     frames: usize,
     /// `None` if it takes as long as it takes.
     ends: Option<Instant>,
+    run: Run,
 }
 
 impl Turn {
@@ -74,6 +78,7 @@ impl Turn {
             now,
             frames: 0,
             ends: None,
+            run: Run::default(),
         }
     }
 }
@@ -150,6 +155,7 @@ impl<C: HandlerContext> Inbound<C> {
             busy: false,
             to_offer: VecDeque::new(),
             offered: 0,
+            last: LastHeard::nobody(),
             pending: Vec::new(),
             chunks: Default::default(),
             turn: Turn::endless(now),
@@ -170,6 +176,7 @@ impl<C: HandlerContext> Inbound<C> {
             now,
             frames: FRAMES_PER_TURN,
             ends: Some(now + TURN),
+            run: Run::default(),
         };
         self.session.start_turn(FRAMES_PER_LOOK);
     }
@@ -290,11 +297,29 @@ impl<C: HandlerContext> Inbound<C> {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
             let Some(event) = self.session.next_unreliable(&mut events, &known, now)? else {
+                self.end_run();
                 return Ok(());
             };
             let now = self.offer(event, now)?;
             self.look_at_clock(now);
         }
+    }
+
+    /// Looks at the clock if handlers have run since it was last looked at, and lets go of them.
+    fn end_run(&mut self) {
+        if self.turn.run.is_unseen() {
+            let now = self.watch();
+            self.look_at_clock(now);
+        }
+        self.last.let_go();
+    }
+
+    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
+    fn watch(&mut self) -> Instant {
+        let since = self.turn.now;
+        let now = watch(self.turn.run.remote(), since);
+        self.turn.run.look(now.saturating_duration_since(since));
+        now
     }
 
     /// Tells the program of offences.
@@ -444,17 +469,17 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
         }
-        let Some(entry) = self.wiring.registry.by_id(event.id) else {
+        let Some(mut remote) = self.last.take(&self.wiring.registry, event.id) else {
             self.session.hold(&event, Kept::Unheard, now)?;
             return Ok(now);
         };
-        if entry.theirs().is_some() {
+        if remote.entry.theirs().is_some() {
             // Declared a moment ago: the session has yet to hear of it.
             self.session
                 .refuse(event.id, DropCause::SignatureMismatch, now)?;
             return Ok(now);
         }
-        if self.is_busy(&entry) {
+        if self.is_busy(&remote.entry) {
             match event.reliable {
                 true => self.session.hold(&event, Kept::Busy, now)?,
                 // As without a handler: what is old by then is not worth its place.
@@ -464,14 +489,23 @@ impl<C: HandlerContext> Inbound<C> {
             }
             return Ok(now);
         }
-        let result = entry.dispatch(&self.context, &event.payload, &mut self.pending);
-        let now = watch(entry.spec.name, now);
+        let name = remote.entry.spec.name;
+        if self.turn.run.is_unseen() && !self.turn.run.is_of(name) {
+            // The time that the handlers of the one before took is not this one's.
+            self.turn.now = self.watch();
+        }
+        let result = remote.dispatch(&self.context, &event.payload, &mut self.pending);
+        self.last.put_back(remote);
+        let now = match self.turn.run.count(name) {
+            true => self.watch(),
+            false => now,
+        };
         match result {
             Dispatch::Unheard if event.reliable => self.session.hold(&event, Kept::Unheard, now)?,
             other => self.settle(event.id, other, now)?,
         }
         if !self.pending.is_empty() {
-            self.start_pending(entry.spec.name);
+            self.start_pending(name);
         }
         Ok(now)
     }

@@ -66,6 +66,7 @@ impl<C: HandlerContext> Inbound<C> {
             }
             left_at = left_at.or(Some(at));
         }
+        self.end_run();
         // The stream that took the turn up, or all that its sender had, is the last of the next one.
         self.first = left_at.map_or(0, |at| at + 1);
         let rested = self.must_rest() && self.pace.poll_rest(cx, self.turn.now).is_ready();

@@ -6,7 +6,7 @@ use super::{BY_ENTITY, LATEST, POSE, Peer};
 use crate::{
     config::Rate,
     remote::KeyOf,
-    session::{MAX_KEYS, budget::Bucket, ledger::DropCause},
+    session::{budget::Bucket, inbound::MAX_KEYS, ledger::DropCause},
     wire::datagram::put_datagram_event,
 };
 
@@ -82,6 +82,6 @@ fn the_entities_of_latest_by_are_bounded() {
             .next_unreliable(&mut events, &peer.remotes, peer.now)
             .unwrap();
         assert!(event.is_some(), "{sequence}");
-        assert!(peer.session.remotes[&BY_ENTITY].latest.len() <= MAX_KEYS);
+        assert!(peer.session.remotes.get(BY_ENTITY).unwrap().latest.len() <= MAX_KEYS);
     }
 }
