@@ -4,6 +4,8 @@
 
 use std::{cell::Cell, pin::pin, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     codec::{self, EncodeError},
     handler::HandlerError,
@@ -31,6 +33,17 @@ pub(crate) fn with_encoded<A: Payload, T>(
         SCRATCH.set(bytes);
     }
     result
+}
+
+/// What firing has come to; `payload`, to be fired again, where there was no room.
+pub(crate) fn unless_full(
+    result: Result<(), FireError>,
+    payload: &[u8],
+) -> Result<Result<(), FireError>, Bytes> {
+    match result {
+        Err(FireError::QueueFull { .. }) => Err(Bytes::copy_from_slice(payload)),
+        other => Ok(other),
+    }
 }
 
 /// Fires until there is room; whatever else `fire` says is the result.

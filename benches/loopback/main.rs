@@ -111,6 +111,9 @@ fn count(workload: &str, trips: usize) {
         "farfire-reliable" => drop(Ours::start().reliable(trips)),
         "farfire-unreliable" => drop(Ours::start().unreliable(trips)),
         "farfire-call" => drop(Ours::start().calls_here(trips)),
+        "quinn-pour" => println!("{:?}", Bare::start().pour_datagrams(trips)),
+        "farfire-pour" => println!("{:?}", Ours::start().pour_unreliable(trips, true)),
+        "farfire-blind" => println!("{:?}", Ours::start().pour_unreliable(trips, false)),
         other => panic!("no workload {other:?}"),
     }
 }

@@ -13,6 +13,7 @@ mod mismatch;
 mod outbound;
 mod passed;
 pub(crate) mod reason;
+mod room;
 mod serve;
 mod stats;
 mod stream;
@@ -142,18 +143,23 @@ impl Link {
         flush: Flush,
     ) -> Arc<Self> {
         let ledger = Arc::<Ledger>::default();
+        let mut outbox = Outbox::new(
+            limits.outbox_bytes,
+            limits.unreliable_outbox_bytes,
+            ledger.clone(),
+        )
+        .with_room_for_broadcasts(limits.broadcast_bytes);
+        if hub.is_none() {
+            // A client announces nothing, and need not look for what it has not announced.
+            outbox.set_announced(u32::MAX);
+        }
         Arc::new(Self {
             id,
             thread,
             hub,
             flush,
             state: Mutex::new(State {
-                outbox: Outbox::new(
-                    limits.outbox_bytes,
-                    limits.unreliable_outbox_bytes,
-                    ledger.clone(),
-                )
-                .with_room_for_broadcasts(limits.broadcast_bytes),
+                outbox,
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,

@@ -4,6 +4,7 @@
 //! blocks its own runtime cannot stop keep-alives, and a connection stays on one thread for life. It
 //! knows nothing about what the connections say.
 
+mod gauge;
 mod socket;
 mod transport;
 
@@ -27,7 +28,10 @@ use tokio::{
     time::Sleep,
 };
 
-pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, open_window, server_config};
+pub(crate) use self::{
+    gauge::{FLOOR, Gauge},
+    transport::{DATAGRAM_QUEUE, client_config, open_window, server_config},
+};
 
 use crate::conditioner::Conditioner;
 

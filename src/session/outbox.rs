@@ -1,9 +1,13 @@
 //! The outbox: events accepted for one peer and not yet handed to the network.
 //!
-//! Plain memory: it knows nothing about streams, threads or time. Reliable events are appended to the
+//! Plain memory: it knows nothing about streams or threads, and is told the time. Reliable events are appended to the
 //! buffer of their lane; unreliable ones to one small buffer in which the newest win.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -203,12 +207,15 @@ impl Outbox {
         out.ledger.accept();
         let remotes = &self.remotes;
         self.unreliable
-            .push(event.id, sequence, event.payload, |id| {
-                if let Some(out) = &remotes[id as usize] {
-                    out.ledger.drop_unsent(DropCause::Superseded, 1);
-                }
-            });
+            .push(event, sequence, |id| supersede(remotes, id));
         Ok(())
+    }
+
+    /// Unreliable events are left behind at `now`, as the network has no room: those of them give way
+    /// that were left behind `most` ago already, if newer ones wait. Whoever waited for room loses none.
+    pub(crate) fn age_unreliable(&mut self, now: Instant, most: Duration) {
+        let remotes = &self.remotes;
+        self.unreliable.age(now, most, |id| supersede(remotes, id));
     }
 
     /// Counts an event that was accepted for this peer, and is dropped at once.
@@ -400,6 +407,12 @@ impl Outbox {
     }
 }
 
+fn supersede(remotes: &[Option<Out>], id: u32) {
+    if let Some(out) = &remotes[id as usize] {
+        out.ledger.drop_unsent(DropCause::Superseded, 1);
+    }
+}
+
 impl Lane {
     fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.buffer.is_empty()
@@ -437,9 +450,31 @@ impl Lane {
 #[derive(Debug, Default)]
 struct Unreliable {
     buffer: BytesMut,
-    /// The remote and the framed length of each event in `buffer`.
-    events: VecDeque<(u32, usize)>,
+    /// What is in `buffer`.
+    events: VecDeque<Waiting>,
     limit: usize,
+    /// Bytes that were in `buffer` and are not any more.
+    gone: u64,
+    /// Events that were left behind together, the oldest first.
+    batches: VecDeque<Batch>,
+}
+
+/// An unreliable event that waits.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    id: u32,
+    /// As it is framed.
+    len: usize,
+    /// Whoever fired it waited for room.
+    patient: bool,
+}
+
+/// Unreliable events that the network has had no room for since the same moment.
+#[derive(Debug)]
+struct Batch {
+    since: Instant,
+    /// How much is gone when they are.
+    end: u64,
 }
 
 impl Unreliable {
@@ -449,31 +484,66 @@ impl Unreliable {
         self.events.is_empty() || self.buffer.len() + size <= self.limit
     }
 
-    fn push(&mut self, id: u32, sequence: u32, payload: &[u8], mut superseded: impl FnMut(u32)) {
-        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
-        if self.buffer.capacity() - self.buffer.len() < size {
+    fn push(&mut self, event: &Outgoing<'_>, sequence: u32, mut superseded: impl FnMut(u32)) {
+        let (id, payload) = (event.id, event.payload);
+        let len = payload.len() + datagram_event_overhead(id, sequence, payload.len());
+        if self.buffer.capacity() - self.buffer.len() < len {
             self.buffer.reserve(UNRELIABLE_STEP);
         }
         put_datagram_event(&mut self.buffer, id, sequence, payload);
-        self.events.push_back((id, size));
+        self.events.push_back(Waiting {
+            id,
+            len,
+            patient: event.patient,
+        });
         while self.buffer.len() > self.limit && self.events.len() > 1 {
-            if let Some((id, len)) = self.events.pop_front() {
-                self.buffer.advance(len);
-                superseded(id);
+            self.give_way(&mut superseded);
+        }
+    }
+
+    /// Drops the oldest.
+    fn give_way(&mut self, superseded: &mut impl FnMut(u32)) {
+        if let Some(oldest) = self.events.pop_front() {
+            self.buffer.advance(oldest.len);
+            self.gone += oldest.len as u64;
+            superseded(oldest.id);
+        }
+    }
+
+    fn age(&mut self, now: Instant, most: Duration, mut superseded: impl FnMut(u32)) {
+        let end = self.gone + self.buffer.len() as u64;
+        match self.batches.back_mut() {
+            // What a program fires in one go belongs together, however long it takes.
+            Some(last) if now.saturating_duration_since(last.since) < ONE_GO => last.end = end,
+            Some(last) if last.end == end => {}
+            _ => self.batches.push_back(Batch { since: now, end }),
+        }
+        while let [oldest, _, ..] = self.batches.make_contiguous() {
+            let end = oldest.end;
+            if self.gone < end && now.saturating_duration_since(oldest.since) < most {
+                return;
             }
+            while self.gone < end {
+                if self.events.front().is_none_or(|event| event.patient) {
+                    return;
+                }
+                self.give_way(&mut superseded);
+            }
+            self.batches.pop_front();
         }
     }
 
     fn take(&mut self, limit: usize, mut sent: impl FnMut(u32)) -> Option<Bytes> {
         let mut total = 0;
-        while let Some((id, len)) = self.events.front().copied() {
-            if total > 0 && total + len > limit {
+        while let Some(event) = self.events.front() {
+            if total > 0 && total + event.len > limit {
                 break;
             }
-            total += len;
-            sent(id);
+            total += event.len;
+            sent(event.id);
             self.events.pop_front();
         }
+        self.gone += total as u64;
         (total > 0).then(|| self.buffer.split_to(total).freeze())
     }
 }
@@ -502,6 +572,9 @@ const CHUNK: usize = 64 * 1024;
 const CROWDED_LANE: usize = 16 * 1024;
 /// The same for unreliable events; an outbox of them is small.
 const UNRELIABLE_STEP: usize = 8 * 1024;
+
+/// Events that are left behind within this time of each other are of the same age.
+const ONE_GO: Duration = Duration::from_millis(4);
 
 #[cfg(test)]
 mod tests {
