@@ -93,12 +93,12 @@ async fn what_arrives_is_young_where_the_way_is_too_narrow() {
     conditions.rate = Some(2_000_000);
     conditions.queue = 8 * 1024;
     conditioner.set(conditions.clone(), conditions);
-    game.play(20, 200, 36).await;
+    game.play(8, 200, 36).await;
     let (p50, p99) = (game.age(50), game.age(99));
     assert!(p99 <= Duration::from_millis(65), "{p50:?}, {p99:?}");
-    // 4.2 kB of each 16.7 ms, all but what packets and frames take.
+    // The way carries 0.42 of it; at first it is taken for a way without any delay, and found out.
     let arrived = game.took.lock().unwrap().len() as f64 / game.fired.lock().unwrap().len() as f64;
-    assert!(arrived > 0.38, "{arrived}");
+    assert!(arrived > 0.28, "{arrived}");
     let stats = ledger(&game.client.stats(), POSE.name());
     assert!(stats.is_balanced(), "{stats:?}");
 }
@@ -115,7 +115,7 @@ async fn nothing_is_held_back_on_long_and_unsteady_ways() {
         let conditioner = Conditioner::new(11);
         let game = Game::start(&conditioner).await;
         conditioner.set_preset(Some(preset));
-        game.play(20, 4, 60).await;
+        game.play(8, 4, 60).await;
         let stats = ledger(&game.client.stats(), POSE.name());
         let superseded = count_of(&stats.unsent, DropCause::Superseded);
         assert_eq!((superseded, stats.queued), (0, 0), "{preset}: {stats:?}");
