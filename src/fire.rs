@@ -4,8 +4,6 @@
 
 use std::{cell::Cell, pin::pin, sync::Arc};
 
-use bytes::Bytes;
-
 use crate::{
     codec::{self, EncodeError},
     handler::HandlerError,
@@ -39,9 +37,9 @@ pub(crate) fn with_encoded<A: Payload, T>(
 pub(crate) fn unless_full(
     result: Result<(), FireError>,
     payload: &[u8],
-) -> Result<Result<(), FireError>, Bytes> {
+) -> Result<Result<(), FireError>, Vec<u8>> {
     match result {
-        Err(FireError::QueueFull { .. }) => Err(Bytes::copy_from_slice(payload)),
+        Err(FireError::QueueFull { .. }) => Err(payload.to_vec()),
         other => Ok(other),
     }
 }
