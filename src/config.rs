@@ -52,7 +52,7 @@ pub enum Flush {
 ///
 /// What one player can make a server hold is at most the sum of
 ///
-/// - what QUIC keeps: 1 MiB of streams and 64 KiB of datagrams that came, 512 KiB that was not
+/// - what QUIC keeps: 1 MiB of streams and 256 KiB of datagrams that came, 512 KiB that was not
 ///   acknowledged;
 /// - `payload_from_client` for each of 64 unfinished events and of `calls_running + calls_queued`
 ///   requests;
@@ -115,7 +115,7 @@ pub struct Limits {
     /// (default 256 KiB on top of what QUIC itself holds; server and client).
     pub outbox_bytes: usize,
     /// Bytes of unreliable events waiting for room on the network; the oldest give way
-    /// (default 8 KiB; server and client).
+    /// (default 32 KiB; server and client). What a tick has left gives way to the next one anyway.
     pub unreliable_outbox_bytes: usize,
     /// Bytes of broadcasts accepted and not yet handed to every player (default 4 MiB).
     pub broadcast_bytes: usize,
@@ -149,7 +149,7 @@ impl Default for Limits {
             handlers_waiting: 256,
             held_bytes: 1024 * 1024 + 4096,
             outbox_bytes: 256 * 1024,
-            unreliable_outbox_bytes: 8 * 1024,
+            unreliable_outbox_bytes: 32 * 1024,
             broadcast_bytes: 4 * 1024 * 1024,
             handshakes: 256,
             connections_per_address: 64,

@@ -33,6 +33,17 @@ pub(crate) fn with_encoded<A: Payload, T>(
     result
 }
 
+/// What firing has come to; `payload`, to be fired again, where there was no room.
+pub(crate) fn unless_full(
+    result: Result<(), FireError>,
+    payload: &[u8],
+) -> Result<Result<(), FireError>, Vec<u8>> {
+    match result {
+        Err(FireError::QueueFull { .. }) => Err(payload.to_vec()),
+        other => Ok(other),
+    }
+}
+
 /// Fires until there is room; whatever else `fire` says is the result.
 pub(crate) async fn when_there_is_room(
     link: &Arc<Link>,

@@ -117,6 +117,9 @@ fn count(workload: &str, trips: usize) {
         "farfire-join" => crowd::count("farfire", trips),
         "quinn-pour" => drop(Bare::start().pour(trips * PAYLOAD.len(), BATCH)),
         "farfire-pour" => drop(Ours::start().pour_reliable(trips)),
+        "quinn-datagrams" => println!("{:?}", Bare::start().pour_datagrams(trips)),
+        "farfire-datagrams" => println!("{:?}", Ours::start().pour_unreliable(trips, true)),
+        "farfire-blind" => println!("{:?}", Ours::start().pour_unreliable(trips, false)),
         other => panic!("no workload {other:?}"),
     }
 }

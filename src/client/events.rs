@@ -1,10 +1,8 @@
 //! A client's events: firing to the server, and listening to it.
 
-use bytes::Bytes;
-
 use super::{Client, Here};
 use crate::{
-    fire::{FireError, event_limit, when_there_is_room, with_encoded},
+    fire::{FireError, event_limit, unless_full, when_there_is_room, with_encoded},
     handler::{self, Outcome},
     inbox::{INBOX_CAPACITY, Inbox, InboxOverflow, Subscription, next_event},
     registry::Entry,
@@ -49,8 +47,16 @@ impl Client {
         args: &A,
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
-        let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        when_there_is_room(&self.inner.link, || self.fire(&entry, &payload, true)).await
+        // Mostly there is room, and nothing has to be kept to fire it once more.
+        let fired = self.encoded(&entry, args, |payload| {
+            unless_full(self.fire(&entry, payload, true), payload)
+        })?;
+        match fired {
+            Ok(result) => result,
+            Err(payload) => {
+                when_there_is_room(&self.inner.link, || self.fire(&entry, &payload, true)).await
+            }
+        }
     }
 
     /// Runs `handler` for every event that the server fires, in the order of arrival (R14, R25).

@@ -13,6 +13,7 @@ mod mismatch;
 mod outbound;
 mod passed;
 pub(crate) mod reason;
+mod room;
 mod serve;
 mod stats;
 mod stream;

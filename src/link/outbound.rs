@@ -10,10 +10,14 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use quinn::{SendStream, WriteError};
-use tokio::time::{Sleep, sleep};
 
-use super::{Link, State, stream::Writer};
+use super::{
+    Link, State,
+    room::{Gauging, Retry},
+    stream::Writer,
+};
 use crate::{
+    clock,
     config::Flush,
     network::DATAGRAM_QUEUE,
     session::outbox::Chunk,
@@ -25,7 +29,8 @@ pub(super) struct Outbound {
     link: Arc<Link>,
     lanes: Vec<Lane>,
     /// Set while the network takes no datagrams.
-    retry: Option<Pin<Box<Sleep>>>,
+    retry: Option<Retry>,
+    gauged: Gauging,
     /// What a write is given; what it leaves is put back into the lane's queue.
     chunks: [Bytes; MOST_CHUNKS + 1],
 }
@@ -63,10 +68,11 @@ type Opening = Pin<Box<dyn Future<Output = Result<SendStream, quinn::ConnectionE
 impl Outbound {
     pub(super) fn new(link: Arc<Link>) -> Self {
         Self {
-            link,
             lanes: Vec::new(),
             retry: None,
+            gauged: Gauging::default(),
             chunks: Default::default(),
+            link,
         }
     }
 
@@ -149,43 +155,53 @@ impl Outbound {
         Ok(moved)
     }
 
-    /// Datagrams go only into an empty QUIC queue: what waits there grows old, what waits in the
-    /// outbox is replaced by what is newer.
+    /// Datagrams go only into an empty QUIC queue, and as many as go without a queue on the path: what
+    /// waits there grows old, what waits in the outbox is replaced by what is newer.
     fn send_datagrams(&mut self, cx: &mut Context<'_>) {
-        let link = &self.link;
         if let Some(retry) = &mut self.retry {
-            if retry.as_mut().poll(cx).is_pending() {
+            if !retry.has_come(cx) {
                 return;
             }
             self.retry = None;
+            self.link
+                .lock()
+                .outbox
+                .age_unreliable(clock::now(), SUPERSEDED_AFTER);
         }
+        let link = &self.link;
         let room = link.connection.datagram_send_buffer_space();
         let limit = link
             .connection
             .max_datagram_size()
             .unwrap_or(0)
             .min(wire::MAX_DATAGRAM);
-        let mut budget = match room + QUEUE_SLACK >= DATAGRAM_QUEUE {
+        let before = match room + QUEUE_SLACK >= DATAGRAM_QUEUE {
             true => self.datagram_budget(),
             false => 0,
         };
-        let before = budget;
-        while budget > 0 {
+        let before = self.gauged.within(before, &link.connection);
+        let mut budget = before;
+        // QUIC makes room for one too many by dropping the first.
+        let mut space = room;
+        while budget > 0 && space >= limit + DATAGRAM_COST {
             let Some(datagram) = link.lock().outbox.take_datagram(limit) else {
                 break;
             };
-            budget = budget.saturating_sub(datagram.len() + DATAGRAM_COST);
+            let len = datagram.len() + DATAGRAM_COST;
+            (budget, space) = (budget.saturating_sub(len), space.saturating_sub(len));
             // It fits the limit that was just asked for; if the path shrank meanwhile it is lost,
             // as unreliable events may be.
             let _ = link.connection.send_datagram(datagram);
         }
         if budget < before {
+            self.gauged.spend(before - budget);
             link.credit.notify_waiters();
         }
-        if link.lock().outbox.unreliable_bytes() > 0 {
-            let mut retry = Box::pin(sleep(RETRY));
-            let _ = retry.as_mut().poll(cx);
-            self.retry = Some(retry);
+        let mut state = link.lock();
+        if state.outbox.unreliable_bytes() > 0 {
+            state.outbox.age_unreliable(clock::now(), SUPERSEDED_AFTER);
+            drop(state);
+            self.retry = Some(Retry::new(self.gauged.gauge.clone(), cx));
         }
     }
 
@@ -386,5 +402,5 @@ const MOST_CHUNKS: usize = 8;
 const QUEUE_SLACK: usize = 64;
 /// What quinn counts for a queued datagram beside its bytes.
 const DATAGRAM_COST: usize = 32;
-/// How soon a full QUIC queue is looked at again: timers have a resolution of one millisecond.
-const RETRY: Duration = Duration::from_millis(1);
+/// Less than a tick of most games: what is left of one tick gives way to the next.
+const SUPERSEDED_AFTER: Duration = Duration::from_millis(10);

@@ -5,6 +5,7 @@
 //! knows nothing about what the connections say.
 
 mod deadlines;
+mod gauge;
 mod socket;
 mod transport;
 
@@ -29,8 +30,10 @@ use tokio::{
 };
 
 use self::deadlines::{Deadline, Deadlines};
-
-pub(crate) use self::transport::{DATAGRAM_QUEUE, client_config, open_window, server_config};
+pub(crate) use self::{
+    gauge::{FLOOR, Gauge},
+    transport::{DATAGRAM_QUEUE, client_config, open_window, server_config},
+};
 
 use crate::conditioner::Conditioner;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Server;
 use crate::{
-    fire::{FireError, event_limit, when_there_is_room, with_encoded},
+    fire::{FireError, event_limit, unless_full, when_there_is_room, with_encoded},
     handler::{self, Outcome},
     inbox::{INBOX_CAPACITY, Inbox, InboxOverflow, Subscription, next_event},
     link::hub::Broadcast,
@@ -58,11 +58,18 @@ impl Server {
         args: &A,
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
-        let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
-        when_there_is_room(player.link(), || {
-            self.fire_one(player, &entry, &payload, true)
-        })
-        .await
+        let fired = self.encoded(&entry, args, |payload| {
+            unless_full(self.fire_one(player, &entry, payload, true), payload)
+        })?;
+        match fired {
+            Ok(result) => result,
+            Err(payload) => {
+                when_there_is_room(player.link(), || {
+                    self.fire_one(player, &entry, &payload, true)
+                })
+                .await
+            }
+        }
     }
 
     /// Fires an event to these clients, encoded once; those that have left are passed over.

@@ -12,6 +12,7 @@ pub(crate) mod ledger;
 pub(crate) mod outbox;
 #[cfg(test)]
 mod tests;
+mod unreliable;
 mod violation;
 
 use std::{sync::Arc, time::Instant};

@@ -1,22 +1,26 @@
 //! The outbox: events accepted for one peer and not yet handed to the network.
 //!
-//! Plain memory: it knows nothing about streams, threads or time. Reliable events are appended to the
+//! Plain memory: it knows nothing about streams or threads, and is told the time. Reliable events are appended to the
 //! buffer of their lane; unreliable ones to one small buffer in which the newest win.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     remote::{Overflow, Policy, RemoteKind},
     session::{
         growth::Growth,
         ledger::{DropCause, Ledger, RemoteLedger},
+        unreliable::Unreliable,
     },
     wire::{
         self,
         control::Control,
-        datagram::{datagram_event_overhead, put_datagram_event},
         frame::{Deframer, frame_overhead, put_frame},
         prelude::StreamPrelude,
         remote::Announcement,
@@ -124,10 +128,7 @@ impl Outbox {
         Self {
             lanes: vec![Lane::default()],
             unordered: VecDeque::new(),
-            unreliable: Unreliable {
-                limit: unreliable_limit,
-                ..Unreliable::default()
-            },
+            unreliable: Unreliable::new(unreliable_limit),
             barrier: 0,
             bytes: 0,
             limit,
@@ -197,8 +198,8 @@ impl Outbox {
         let sequence = self.remote(event.id, event.name).sequence;
         if event.patient && !self.unreliable.has_room(event.id, sequence, event.payload) {
             return Err(PushError::Full {
-                queued: self.unreliable.buffer.len(),
-                limit: self.unreliable.limit,
+                queued: self.unreliable.len(),
+                limit: self.unreliable.limit(),
                 disconnect: false,
             });
         }
@@ -207,12 +208,15 @@ impl Outbox {
         out.ledger.accept();
         let remotes = &self.remotes;
         self.unreliable
-            .push(event.id, sequence, event.payload, |id| {
-                if let Some(out) = &remotes[id as usize] {
-                    out.ledger.drop_unsent(DropCause::Superseded, 1);
-                }
-            });
+            .push(event, sequence, |id| supersede(remotes, id));
         Ok(())
+    }
+
+    /// Unreliable events are left behind at `now`, as the network has no room: those of them give way
+    /// that were left behind `most` ago already, if newer ones wait. Whoever waited for room loses none.
+    pub(crate) fn age_unreliable(&mut self, now: Instant, most: Duration) {
+        let remotes = &self.remotes;
+        self.unreliable.age(now, most, |id| supersede(remotes, id));
     }
 
     /// Counts an event that was accepted for this peer, and is dropped at once.
@@ -270,19 +274,19 @@ impl Outbox {
 
     /// Bytes of unreliable events waiting.
     pub(crate) fn unreliable_bytes(&self) -> usize {
-        self.unreliable.buffer.len()
+        self.unreliable.len()
     }
 
     /// Whether nothing is left to be taken out.
     pub(crate) fn is_taken(&self) -> bool {
         self.unordered.is_empty()
-            && self.unreliable.events.is_empty()
+            && self.unreliable.is_empty()
             && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Whether waiting for a flush would soon cost events.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.bytes * 2 > self.limit || self.unreliable.buffer.len() * 2 > self.unreliable.limit
+        self.bytes * 2 > self.limit || self.unreliable.len() * 2 > self.unreliable.limit()
     }
 
     pub(crate) fn lanes(&self) -> usize {
@@ -371,15 +375,7 @@ impl Outbox {
                 (lane.buffer, lane.ready) = Default::default();
             }
         }
-        let Unreliable {
-            buffer,
-            events,
-            growth,
-            ..
-        } = &mut self.unreliable;
-        if !growth.was_used() && events.is_empty() {
-            (*buffer, *events) = Default::default();
-        }
+        self.unreliable.give_back();
     }
 
     /// Forgets what is queued: the connection is over. The ledger books it as dropped.
@@ -388,7 +384,7 @@ impl Outbox {
         self.lanes.truncate(1);
         self.lanes[0] = Lane::default();
         self.unordered = VecDeque::new();
-        self.unreliable = Unreliable::default();
+        self.unreliable = Unreliable::new(0);
         self.bytes = 0;
         self.ledger.end_sending();
     }
@@ -420,6 +416,12 @@ impl Outbox {
             sequence: 0,
             ledger: ledger.remote(id, name),
         })
+    }
+}
+
+fn supersede(remotes: &[Option<Out>], id: u32) {
+    if let Some(out) = &remotes[id as usize] {
+        out.ledger.drop_unsent(DropCause::Superseded, 1);
     }
 }
 
@@ -457,53 +459,6 @@ impl Lane {
     }
 }
 
-/// Unreliable events in the order they were fired; the oldest give way when there is no room.
-#[derive(Debug, Default)]
-struct Unreliable {
-    buffer: BytesMut,
-    /// The remote and the framed length of each event in `buffer`.
-    events: VecDeque<(u32, usize)>,
-    limit: usize,
-    growth: Growth,
-}
-
-impl Unreliable {
-    /// Whether nothing has to give way; an event larger than all of the room may go alone.
-    fn has_room(&self, id: u32, sequence: u32, payload: &[u8]) -> bool {
-        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
-        self.events.is_empty() || self.buffer.len() + size <= self.limit
-    }
-
-    fn push(&mut self, id: u32, sequence: u32, payload: &[u8], mut superseded: impl FnMut(u32)) {
-        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
-        if self.buffer.capacity() - self.buffer.len() < size {
-            self.buffer.reserve(self.growth.next(size, UNRELIABLE_STEP));
-        }
-        self.growth.used = true;
-        put_datagram_event(&mut self.buffer, id, sequence, payload);
-        self.events.push_back((id, size));
-        while self.buffer.len() > self.limit && self.events.len() > 1 {
-            if let Some((id, len)) = self.events.pop_front() {
-                self.buffer.advance(len);
-                superseded(id);
-            }
-        }
-    }
-
-    fn take(&mut self, limit: usize, mut sent: impl FnMut(u32)) -> Option<Bytes> {
-        let mut total = 0;
-        while let Some((id, len)) = self.events.front().copied() {
-            if total > 0 && total + len > limit {
-                break;
-            }
-            total += len;
-            sent(id);
-            self.events.pop_front();
-        }
-        (total > 0).then(|| self.buffer.split_to(total).freeze())
-    }
-}
-
 /// Why the outbox did not take an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushError {
@@ -526,8 +481,6 @@ const LANE_STEP: usize = 16 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// A lane with more than this in it is not short of things to say.
 const CROWDED_LANE: usize = 16 * 1024;
-/// The same for unreliable events; an outbox of them is small.
-const UNRELIABLE_STEP: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -554,8 +507,8 @@ mod tests {
             while outbox.take_datagram(1000).is_some() {}
         }
         let room = |outbox: &Outbox| {
-            let (lane, unreliable) = (&outbox.lanes[0].buffer, &outbox.unreliable.buffer);
-            (lane.capacity() > 0, unreliable.capacity() > 0)
+            let lane = &outbox.lanes[0].buffer;
+            (lane.capacity() > 0, outbox.unreliable.capacity() > 0)
         };
         outbox.give_back();
         assert_eq!(room(&outbox), (true, true), "there were events");

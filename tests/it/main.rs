@@ -1,6 +1,7 @@
 //! The promises of farfire, over real QUIC on loopback: one module per promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod age;
 mod bad_input;
 mod barrier;
 mod blocking;

@@ -1,0 +1,97 @@
+//! Room on the network for unreliable events: how much there is, and when to look again.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use quinn::Connection;
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    clock,
+    network::{FLOOR, Gauge},
+};
+
+/// What goes without a queue on the path, and at least a little each round trip.
+#[derive(Default)]
+pub(super) struct Gauging {
+    pub(super) gauge: Option<Arc<Gauge>>,
+    /// When the current round trip began.
+    began: Option<Instant>,
+    /// Bytes handed over in the one before, and in the current one.
+    spent: [usize; 2],
+}
+
+impl Gauging {
+    /// How much of `budget` may be handed over.
+    pub(super) fn within(&mut self, budget: usize, connection: &Connection) -> usize {
+        let is_over = |gauge: &Arc<Gauge>| gauge.is_over();
+        if self.gauge.as_ref().is_none_or(is_over) {
+            self.gauge = Gauge::of(connection);
+        }
+        let Some(gauge) = &self.gauge else {
+            return budget;
+        };
+        let room = usize::try_from(gauge.room()).unwrap_or(usize::MAX);
+        if room >= budget {
+            return budget;
+        }
+        // What is reliable counts as under way as well, and may take all of the room for long.
+        let (now, trip) = (clock::now(), connection.rtt());
+        let began = *self.began.get_or_insert(now);
+        let since = now.saturating_duration_since(began);
+        if since >= trip {
+            let before = if since < trip * 2 { self.spent[1] } else { 0 };
+            (self.began, self.spent) = (Some(now), [before, 0]);
+        }
+        let least = FLOOR.saturating_sub(self.spent.iter().sum::<usize>() as u64);
+        budget.min(room.max(least as usize))
+    }
+
+    /// So much was handed over.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.spent[1] = self.spent[1].saturating_add(bytes);
+    }
+}
+
+/// When the network is to be asked for room again.
+pub(super) struct Retry {
+    sleep: Pin<Box<Sleep>>,
+    gauge: Option<Arc<Gauge>>,
+    /// What had been acknowledged; more of it makes room.
+    acks: u64,
+}
+
+impl Retry {
+    /// Wakes the task when it is time.
+    pub(super) fn new(gauge: Option<Arc<Gauge>>, cx: &mut Context<'_>) -> Self {
+        if let Some(gauge) = &gauge {
+            gauge.wait(cx.waker());
+        }
+        let mut sleep = Box::pin(sleep(RETRY));
+        let _ = sleep.as_mut().poll(cx);
+        Self {
+            sleep,
+            // Asked after it was told whom to wake: none goes by unseen.
+            acks: gauge.as_ref().map_or(0, |gauge| gauge.acks()),
+            gauge,
+        }
+    }
+
+    pub(super) fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(gauge) = &self.gauge {
+            gauge.wait(cx.waker());
+            if gauge.acks() != self.acks {
+                return true;
+            }
+        }
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// Acknowledgements tell of room, but not that QUIC's pacing is over: timers have a resolution of one
+/// millisecond.
+const RETRY: Duration = Duration::from_millis(1);

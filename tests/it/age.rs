@@ -1,0 +1,126 @@
+//! How old unreliable events are when they arrive, where more are fired than the way carries; and that
+//! nothing is held back where it does.
+//!
+//! On virtual time, with a seed: the same on every machine.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use farfire::{
+    Client, DropCause, Server, UnreliableRemoteEvent,
+    conditioner::{Conditioner, Conditions, Preset},
+    testing::SimNet,
+    tls::{Identity, Trust},
+};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::world::{count_of, generous, ledger};
+
+const POSE: UnreliableRemoteEvent<(u32, Bytes)> = UnreliableRemoteEvent::new("Pose");
+const ADDRESS: &str = "10.0.0.1:4433";
+
+/// A client, and how long each of its poses took that arrived.
+struct Game {
+    client: Client,
+    fired: Arc<Mutex<Vec<Instant>>>,
+    took: Arc<Mutex<Vec<Duration>>>,
+    _server: Server,
+}
+
+impl Game {
+    async fn start(conditioner: &Conditioner) -> Self {
+        let net = SimNet::new();
+        let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
+            .remotes(&[&POSE])
+            .limits(generous())
+            .network(&net.network(None))
+            .start()
+            .unwrap();
+        let fired = Arc::<Mutex<Vec<Instant>>>::default();
+        let took = Arc::<Mutex<Vec<Duration>>>::default();
+        let (when, log) = (fired.clone(), took.clone());
+        server.on_server_event(&POSE, move |_, (n, _)| {
+            let fired = when.lock().unwrap()[n as usize];
+            log.lock().unwrap().push(fired.elapsed());
+        });
+        let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
+            .network(&net.network(Some(conditioner)))
+            .connect()
+            .await
+            .unwrap();
+        Self {
+            client,
+            fired,
+            took,
+            _server: server,
+        }
+    }
+
+    /// Fires 60 times a second, and waits for the stragglers.
+    async fn play(&self, seconds: usize, per_tick: usize, len: usize) {
+        let mut tick = interval(Duration::from_nanos(16_666_667));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let body = Bytes::from(vec![0; len]);
+        for _ in 0..seconds * 60 {
+            tick.tick().await;
+            for _ in 0..per_tick {
+                let number = self.fired.lock().unwrap().len() as u32;
+                self.fired.lock().unwrap().push(Instant::now());
+                let event = (number, body.clone());
+                self.client.fire_server(&POSE, &event).unwrap();
+            }
+        }
+        sleep(Duration::from_secs(2)).await;
+    }
+
+    /// The age that so many of a hundred were under when they arrived.
+    fn age(&self, percent: usize) -> Duration {
+        let mut took = self.took.lock().unwrap().clone();
+        took.sort_unstable();
+        took[took.len() * percent / 100]
+    }
+}
+
+/// Twice as much is fired as the way carries, and a router has room for a thirtieth of a second.
+#[tokio::test(start_paused = true)]
+async fn what_arrives_is_young_where_the_way_is_too_narrow() {
+    let conditioner = Conditioner::new(7);
+    let game = Game::start(&conditioner).await;
+    let mut conditions = Conditions::new(Duration::from_millis(20), 0.0);
+    conditions.rate = Some(2_000_000);
+    conditions.queue = 8 * 1024;
+    conditioner.set(conditions.clone(), conditions);
+    game.play(8, 200, 36).await;
+    let (p50, p99) = (game.age(50), game.age(99));
+    assert!(p99 <= Duration::from_millis(65), "{p50:?}, {p99:?}");
+    // The way carries 0.42 of it; at first it is taken for a way without any delay, and found out.
+    let arrived = game.took.lock().unwrap().len() as f64 / game.fired.lock().unwrap().len() as f64;
+    assert!(arrived > 0.28, "{arrived}");
+    let stats = ledger(&game.client.stats(), POSE.name());
+    assert!(stats.is_balanced(), "{stats:?}");
+}
+
+/// A way that is long, or whose delay varies, is no way that is full: everything leaves, and soon.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_back_on_long_and_unsteady_ways() {
+    for preset in [
+        Preset::Lan,
+        Preset::Wifi,
+        Preset::Mobile4g,
+        Preset::Intercontinental,
+    ] {
+        let conditioner = Conditioner::new(11);
+        let game = Game::start(&conditioner).await;
+        conditioner.set_preset(Some(preset));
+        game.play(8, 4, 60).await;
+        let stats = ledger(&game.client.stats(), POSE.name());
+        let superseded = count_of(&stats.unsent, DropCause::Superseded);
+        assert_eq!((superseded, stats.queued), (0, 0), "{preset}: {stats:?}");
+        let Conditions { delay, jitter, .. } = preset.conditions();
+        let late = delay + jitter + Duration::from_millis(10);
+        assert!(game.age(90) <= late, "{preset}: {:?}", game.age(90));
+    }
+}
