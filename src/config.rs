@@ -115,7 +115,8 @@ pub struct Limits {
     /// (default 256 KiB on top of what QUIC itself holds; server and client).
     pub outbox_bytes: usize,
     /// Bytes of unreliable events waiting for room on the network; the oldest give way
-    /// (default 32 KiB; server and client). What a tick has left gives way to the next one anyway.
+    /// (default 32 KiB; server and client). However much room there is, what the network has left behind for
+    /// 10 ms gives way once newer ones wait, unless it was fired with `fire_server_async` or `fire_client_async`.
     pub unreliable_outbox_bytes: usize,
     /// Bytes of broadcasts accepted and not yet handed to every player (default 4 MiB).
     pub broadcast_bytes: usize,
@@ -123,8 +124,8 @@ pub struct Limits {
     /// themselves with a QUIC Retry, and beyond four times that they are refused.
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64). As many may be made in one go, or
-    /// 64 if that is more, and an eighth of that in each second after it; more are refused. One that is thrown
-    /// out for what it did counts as 17 of them.
+    /// 64 if that is more, and an eighth of that in each second after it; more are refused. In
+    /// that rate, one that is thrown out for what it did counts as 17.
     pub connections_per_address: usize,
     /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).

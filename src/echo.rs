@@ -39,7 +39,7 @@ use crate::{
     player::Player,
     registry::{DeclareError, Registry},
     remote::{Remote, RemoteEvent, RemoteFunction, UnreliableRemoteEvent},
-    wire::{invoke::MAX_REPLY_HEADER, remote::Declared},
+    wire::{invoke::MAX_REPLY_HEADER, remote::DeclaredRemotes},
 };
 
 /// The reliable echo: an event of the same bytes comes back, in order with the game's.
@@ -67,7 +67,12 @@ impl Echo {
     }
 
     /// Declares the echoes and answers them, if this client is the first that declares one.
-    pub(crate) fn open_for(&self, declared: &Declared, registry: &Registry<Player>, rate: Rate) {
+    pub(crate) fn open_for(
+        &self,
+        declared: &DeclaredRemotes,
+        registry: &Registry<Player>,
+        rate: Rate,
+    ) {
         let Some(once) = &self.0 else { return };
         if once.is_completed() || !declared.iter().any(|remote| is_echo(remote.name())) {
             return;

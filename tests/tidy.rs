@@ -26,7 +26,10 @@ const MODULES: &[(&str, &str)] = &[
     ("lan", "if_addrs mdns_sd subtle thiserror tokio"),
     ("clock", "tokio"),
     ("conditioner", "quinn thiserror tokio tracing"),
-    ("network", "futures_util quinn socket2 tokio tracing"),
+    (
+        "network",
+        "futures_util quinn quinn_proto socket2 tokio tracing",
+    ),
     ("blocking", "thiserror tokio"),
     ("testing", "quinn tokio"),
     ("link", "bytes futures_util quinn thiserror tokio tracing"),

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench loopback` prints, for each workload, the median over interleaved rounds with
 //! its extremes, and the ratio to bare quinn driven the same way. `-- NAME` runs the workloads whose name
-//! contains it, `--exact` that are called so, `--rounds N` other than ten rounds, `--smoke` two short ones, `--json` prints a line of JSON for each figure. Pin the
-//! process to one core (`taskset -c 0`) for round trips that repeat.
+//! contains it, `--exact` that are called so, `--rounds N` other than ten rounds, `--smoke` two short ones, `--json` prints a line of JSON for each figure,
+//! `--count WHAT TIMES` does one thing so many times and nothing else, for a profiler. Pin the process to one core
+//! (`taskset -c 0`) for round trips that repeat.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 #![expect(
@@ -103,6 +104,7 @@ fn main() {
 }
 
 /// A fixed number of round trips of one kind, and nothing else.
+/// A fixed number of one thing, and nothing else: for a profiler.
 fn count(workload: &str, trips: usize) {
     match workload {
         "quinn-stream" => drop(Bare::start().stream(trips)),

@@ -173,7 +173,7 @@ fn loopback(
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// The other sizes are small enough; of the large ones, those that are not expected to fill a core.
+/// Leaves out the crowds that are expected to fill a core, by what a message cost in those before.
 fn fan_out(root: &Path, effort: Effort) -> io::Result<Vec<String>> {
     let program = build(root, "loopback")?;
     let mut lines = Vec::new();
@@ -203,7 +203,7 @@ fn fan_out(root: &Path, effort: Effort) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// How often, and to how many players in a second, by each network thread.
+/// Each with its rounds, and the messages a second of each network thread.
 const CROWDS: &[(&str, u32, u32)] = &[
     ("1 player", 3, 60),
     ("10 players", 3, 600),

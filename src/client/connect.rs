@@ -32,7 +32,7 @@ use crate::{
         self, PROTOCOL_VERSION,
         code::CloseCode,
         hello::{Answer, Hello, Refused, Welcome},
-        remote::Declared,
+        remote::DeclaredRemotes,
     },
 };
 
@@ -130,12 +130,12 @@ async fn join(
     let mut hello = Hello {
         name,
         token,
-        remotes: Declared::new(&wiring.registry.infos()),
+        remotes: DeclaredRemotes::new(&wiring.registry.infos()),
     };
     let hello = hello.encode().or_else(|error| {
         // Mismatches are found on this side as well, from the server's own list.
         tracing::debug!(%error, "the server is not told which remotes this client has");
-        hello.remotes = Declared::default();
+        hello.remotes = DeclaredRemotes::default();
         hello.encode()
     });
     let hello = hello.map_err(|error| ConnectError::Setup {

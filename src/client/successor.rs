@@ -78,7 +78,7 @@ impl Successor {
         let writing =
             (self.entry.as_ref()).and_then(|(known, current)| known.announced(*current, pin));
         if let Some(writing) = writing {
-            // One per file. Nobody waits for it: the server says it again at the next visit.
+            // One at a time. Nobody waits for it: the server says it again at the next visit.
             self.program.spawn_blocking(move || {
                 if let Err(error) = writing.run() {
                     tracing::warn!(%error, "the server's next identity is not remembered");

@@ -8,7 +8,7 @@ use crate::wire::{
     code::{CallCode, CloseCode},
     hello::{Limits as Allowed, Refused, Welcome},
     invoke::{Reply, RequestHeader},
-    remote::{Announcement, Declared, RemoteInfo},
+    remote::{Announcement, DeclaredRemotes, RemoteInfo},
 };
 
 type Target = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
@@ -58,7 +58,7 @@ fn hellos() -> Vec<Vec<u8>> {
     let hello = Hello {
         name: "ada".into(),
         token: Bytes::from_static(b"let me in"),
-        remotes: Declared::new(&remotes),
+        remotes: DeclaredRemotes::new(&remotes),
     };
     let announced = (1..)
         .zip(remotes)

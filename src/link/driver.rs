@@ -159,7 +159,7 @@ impl<C: HandlerContext> Driver<C> {
 
     /// Moves the connection until it ends, and says why it did.
     ///
-    /// In a box, as a future keeps what it was given beside what it has made of it.
+    /// In a box: an async function keeps its arguments beside what it makes of them.
     pub(crate) async fn run(mut self: Box<Self>) -> DisconnectReason {
         let (connection, link) = (self.connection.clone(), self.link.clone());
         match AssertUnwindSafe(self.drive()).catch_unwind().await {

@@ -14,7 +14,7 @@ use std::{
 use super::Link;
 use crate::{
     registry::describe,
-    wire::remote::{Announcement, Declared, RemoteInfo},
+    wire::remote::{Announcement, DeclaredRemotes, RemoteInfo},
 };
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Mismatches {
 
     /// Compares what the peer declares with `ours`, and keeps some of what it has beyond that. Of a name
     /// that is there twice, the first counts.
-    fn note(&self, theirs: &Declared, ours: &[Announcement]) -> Differences {
+    fn note(&self, theirs: &DeclaredRemotes, ours: &[Announcement]) -> Differences {
         let by_name = ours.iter().map(|ours| (ours.remote.name(), Some(ours)));
         let mut by_name: HashMap<_, _> = by_name.collect();
         let mut known = self.lock();
@@ -135,7 +135,7 @@ impl Differences {
 
 impl Link {
     /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
-    pub(crate) fn set_declared(&self, theirs: &Declared, ours: &[Announcement]) {
+    pub(crate) fn set_declared(&self, theirs: &DeclaredRemotes, ours: &[Announcement]) {
         self.mismatches.note(theirs, ours).report(self.id);
     }
 
@@ -170,8 +170,8 @@ mod tests {
         Announcement { id, remote }
     }
 
-    fn declared(infos: impl IntoIterator<Item = RemoteInfo>) -> Declared {
-        Declared::new(&infos.into_iter().collect::<Vec<_>>())
+    fn declared(infos: impl IntoIterator<Item = RemoteInfo>) -> DeclaredRemotes {
+        DeclaredRemotes::new(&infos.into_iter().collect::<Vec<_>>())
     }
 
     fn names(found: &Differences) -> Vec<&str> {

@@ -1,4 +1,6 @@
 //! Room on the network for unreliable events: how much there is, and when to look again.
+//!
+//! Knows nothing about what the events are.
 
 use std::{
     pin::Pin,

@@ -83,7 +83,7 @@ impl<T> Work<T> {
         let places = (0..PER_BLOCK).map(place).collect();
         let first = self.blocks.len() * PER_BLOCK;
         self.blocks.push(Block { woken, places });
-        // The lowest are given out first, and used again first.
+        // The lowest are given out first.
         self.free.extend((first + 1..first + PER_BLOCK).rev());
         first
     }

@@ -1,4 +1,4 @@
-//! The gauge: how much may be under way before a queue stands on the path.
+//! The gauge: how much may be in flight before a queue stands on the path.
 //!
 //! Loss-based congestion control fills the queue of a router and keeps it full, which reliable data does not
 //! mind and unreliable events do: they arrive old. The gauge listens to what congestion control is told,
@@ -18,7 +18,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 
-/// Bytes under way on a path, and how many may be; written by the connection's task in quinn.
+/// Bytes in flight on a path, and how many may be; written by the connection's task in quinn.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     in_flight: AtomicU64,
@@ -41,7 +41,7 @@ impl Gauge {
         Arc::strong_count(self) == 1
     }
 
-    /// How many bytes more may be under way without a queue.
+    /// How many bytes more may be in flight without a queue.
     pub(crate) fn room(&self) -> u64 {
         let allowed = self.allowed.load(Relaxed);
         allowed.saturating_sub(self.in_flight.load(Relaxed))
@@ -166,10 +166,10 @@ impl Controller for Gauged {
     }
 }
 
-/// What a path takes, by how long packets are under way: read when what was allowed last has had its effect.
+/// What a path takes, by how long packets are in flight: read when what was allowed last has had its effect.
 #[derive(Debug, Clone)]
 struct Meter {
-    /// Bytes that may be under way.
+    /// Bytes that may be under path.
     allowed: u64,
     /// When that was found out.
     since: Instant,
@@ -178,7 +178,7 @@ struct Meter {
     /// What was sent since then: when the first of it was acknowledged, and the shortest round trip, which
     /// tells what stands in a queue and is no burst.
     seen: Option<(Instant, Duration)>,
-    /// Most bytes that were under way since then.
+    /// Most bytes that were in flight since then.
     peak: u64,
     /// Readings in a row without a queue.
     clear: u32,
@@ -239,7 +239,7 @@ impl Meter {
             false => 0,
         };
         if self.stuck == PATIENCE {
-            // It is not ours: the way has become longer, or others fill it.
+            // It is not ours: the path has become longer, or others fill it.
             (self.base, self.stuck, self.clear) = (Some(shortest), 0, SEEMS_WIDE);
         }
         (self.seen, self.peak, self.since) = (None, 0, now);
@@ -247,17 +247,17 @@ impl Meter {
     }
 }
 
-/// A queue this long is aimed at: without any, a way cannot be known to be full.
+/// A queue this long is aimed at: without any, a path cannot be known to be full.
 const QUEUE: Duration = Duration::from_millis(4);
 /// A reading takes this long, more than a tick: what a burst adds to itself is gone before the next one.
 const READING: Duration = Duration::from_millis(20);
 /// As large as packets are until a path is known to take larger ones.
 const PACKET: u64 = 1200;
-/// Always allowed, whatever is measured.
+/// Always allowed, whatever is measured: a few packets a round trip, without which nothing would be measured.
 pub(crate) const FLOOR: u64 = 4 * PACKET;
-/// Readings without a queue after which a way may be much wider than it is used.
+/// Readings without a queue after which a path may be much wider than it is used.
 const SEEMS_WIDE: u32 = 8;
-/// Readings after which a queue that does not go away is taken for the length of the way.
+/// Readings after which a queue that does not go away is taken for the length of the path.
 const PATIENCE: u32 = 4;
 
 #[cfg(test)]
@@ -266,8 +266,8 @@ mod tests {
 
     use super::*;
 
-    /// A way on which packets leave one by one, and a sender that has as many under way as it may.
-    struct Way {
+    /// A path on which packets leave one by one, and a sender that has as many in flight as it may.
+    struct Path {
         meter: Meter,
         now: Instant,
         round_trip: Duration,
@@ -275,11 +275,11 @@ mod tests {
         takes: Duration,
         free: Instant,
         /// When it was sent, and when it will have been acknowledged.
-        under_way: VecDeque<(Instant, Instant)>,
+        flying: VecDeque<(Instant, Instant)>,
         acknowledged: u64,
     }
 
-    impl Way {
+    impl Path {
         fn new(round_trip: Duration, takes: Duration) -> Self {
             let now = Instant::now();
             Self {
@@ -288,25 +288,25 @@ mod tests {
                 round_trip,
                 takes,
                 free: now,
-                under_way: VecDeque::new(),
+                flying: VecDeque::new(),
                 acknowledged: 0,
             }
         }
 
-        /// Gives what share of the way was used, and the longest that a packet then waits for others.
+        /// Gives what share of the path was used, and the longest that a packet then waits for others.
         fn run(&mut self, time: Duration) -> (f64, Duration) {
             let (end, before) = (self.now + time, self.acknowledged);
             let mut longest = Duration::ZERO;
             while self.now < end {
-                while self.under_way.len() as u64 * PACKET < self.meter.allowed {
+                while self.flying.len() as u64 * PACKET < self.meter.allowed {
                     longest = longest.max(self.free.saturating_duration_since(self.now));
                     self.free = self.free.max(self.now) + self.takes;
                     let back = self.free + self.round_trip;
-                    self.under_way.push_back((self.now, back));
+                    self.flying.push_back((self.now, back));
                 }
-                let under_way = self.under_way.len() as u64 * PACKET;
-                self.meter.peak = self.meter.peak.max(under_way);
-                let (sent, back) = self.under_way.pop_front().unwrap();
+                let flying = self.flying.len() as u64 * PACKET;
+                self.meter.peak = self.meter.peak.max(flying);
+                let (sent, back) = self.flying.pop_front().unwrap();
                 self.now = back;
                 self.acknowledged += 1;
                 self.meter.sample(back, sent);
@@ -320,16 +320,16 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_way_is_used_to_the_full_and_no_queue_stands() {
+    fn a_path_is_used_to_the_full_and_no_queue_stands() {
         for (round_trip, takes) in [
             (40 * MS, 5 * MS),
             (40 * MS, MS),
             (5 * MS, MS / 5),
             (250 * MS, MS),
         ] {
-            let mut way = Way::new(round_trip, takes);
-            way.run(Duration::from_secs(10));
-            let (used, longest) = way.run(Duration::from_secs(10));
+            let mut path = Path::new(round_trip, takes);
+            path.run(Duration::from_secs(10));
+            let (used, longest) = path.run(Duration::from_secs(10));
             assert!(used > 0.9, "{round_trip:?}, {takes:?}: {used}");
             let most = QUEUE * 2 + takes * 2;
             assert!(longest <= most, "{round_trip:?}, {takes:?}: {longest:?}");
@@ -337,12 +337,12 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_becomes_longer_is_used_to_the_full_again() {
-        let mut way = Way::new(10 * MS, MS);
-        way.run(Duration::from_secs(5));
-        way.round_trip = 80 * MS;
-        way.run(Duration::from_secs(20));
-        let (used, longest) = way.run(Duration::from_secs(5));
+    fn a_path_that_becomes_longer_is_used_to_the_full_again() {
+        let mut path = Path::new(10 * MS, MS);
+        path.run(Duration::from_secs(5));
+        path.round_trip = 80 * MS;
+        path.run(Duration::from_secs(20));
+        let (used, longest) = path.run(Duration::from_secs(5));
         assert!(used > 0.9, "{used}");
         assert!(longest <= QUEUE * 2 + 2 * MS, "{longest:?}");
     }

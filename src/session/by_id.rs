@@ -1,7 +1,6 @@
 //! A map by the ids of remotes, which are small, dense and bounded: a list with gaps.
 
-/// A place for each id up to the highest that was inserted, of which whoever inserts knows that it is
-/// no more than there may be remotes.
+/// A place for each id up to the highest one; whoever inserts has checked that there may be such a remote.
 #[derive(Debug)]
 pub(super) struct ById<T>(Vec<Option<Box<T>>>);
 

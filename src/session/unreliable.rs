@@ -1,6 +1,6 @@
 //! Unreliable events that wait for the network: the newest win.
 //!
-//! Knows nothing about ids and ledgers but what is passed through: who superseded an event is the outbox's to count.
+//! Knows nothing of ledgers: which events were superseded is the outbox's to count.
 
 use std::{
     collections::VecDeque,
@@ -104,11 +104,12 @@ impl Unreliable {
         }
     }
 
+    /// As [`Outbox::age_unreliable`](super::outbox::Outbox::age_unreliable).
     pub(super) fn age(&mut self, now: Instant, most: Duration, mut superseded: impl FnMut(u32)) {
         let end = self.gone + self.buffer.len() as u64;
         let crowded = self.batches.len() >= MOST_BATCHES;
         match self.batches.back_mut() {
-            // Behind what somebody waits for, as much as there is.
+            // So many ages pile up only behind an event that somebody waits for.
             Some(last) if crowded => last.end = end,
             // What a program fires in one go belongs together, however long it takes.
             Some(last) if now.saturating_duration_since(last.since) < ONE_GO => last.end = end,

@@ -12,7 +12,7 @@ use super::{
     MAX_SETTINGS, MAX_TOKEN_BYTES, MAX_WELCOME_BYTES, PROTOCOL_VERSION,
     code::CloseCode,
     read::{ENDS_EARLY, Malformed, Reader, TooLarge, clip, fits, put_bytes},
-    remote::{Announcement, Declared},
+    remote::{Announcement, DeclaredRemotes},
     varint,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Hello {
     /// For the server's authentication hook; never shown.
     pub(crate) token: Bytes,
     /// The remotes that the client knows of, for comparison.
-    pub(crate) remotes: Declared,
+    pub(crate) remotes: DeclaredRemotes,
 }
 
 /// What a server answers.
@@ -84,7 +84,7 @@ impl Hello {
         Ok(Self {
             name: reader.text(MAX_NAME_BYTES)?.to_owned(),
             token: stream.slice_ref(reader.bytes(MAX_TOKEN_BYTES)?),
-            remotes: Declared::decode(&stream, &mut reader)?,
+            remotes: DeclaredRemotes::decode(&stream, &mut reader)?,
         })
     }
 
@@ -310,7 +310,7 @@ mod tests {
         Hello {
             name: "ada".into(),
             token: Bytes::from_static(&[0xbe, 0xef]),
-            remotes: Declared::new(&[chat()]),
+            remotes: DeclaredRemotes::new(&[chat()]),
         }
     }
 
@@ -425,14 +425,14 @@ mod tests {
         };
         assert!(name.encode().is_err());
         let remotes = Hello {
-            remotes: Declared::new(&vec![chat(); MAX_REMOTES]),
+            remotes: DeclaredRemotes::new(&vec![chat(); MAX_REMOTES]),
             ..hello()
         };
         assert!(Hello::decode(remotes.encode().unwrap().into()).is_ok());
         let long =
             RemoteInfo::new("a", crate::remote::RemoteKind::Event, &"s".repeat(600)).unwrap();
         let shapes = Hello {
-            remotes: Declared::new(&vec![long; 120]),
+            remotes: DeclaredRemotes::new(&vec![long; 120]),
             ..hello()
         };
         assert!(shapes.encode().unwrap_err().to_string().contains("shapes"));
@@ -462,7 +462,7 @@ mod tests {
             |(name, token, remotes)| Hello {
                 name,
                 token: token.into(),
-                remotes: Declared::new(&remotes),
+                remotes: DeclaredRemotes::new(&remotes),
             },
         )
     }

@@ -177,7 +177,7 @@
 //! | `Pong` | 4 | nonce `varint`, that of the `Ping` | the receiver of a `Ping`, at most once for each |
 //! | `NextIdentity` | 5 | pin, 32 bytes as they are, without a length; after `varint32` | server, at any time |
 //!
-//! A side whose own lane is crowded sends neither `Ping` nor `Pong`. Only the answer to its last `Ping` means
+//! A side whose default lane has much waiting sends neither `Ping` nor `Pong`. Only the answer to its last `Ping` means
 //! something to a side: any other `Pong`, such as one that was overtaken by another `Ping`, is ignored, and counts
 //! against its sender like a `Ping`.
 //!

@@ -33,7 +33,7 @@ pub(crate) struct Announcement {
 ///
 /// It may name thousands, of which the server looks at each once and keeps few.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub(crate) struct Declared {
+pub(crate) struct DeclaredRemotes {
     count: usize,
     bytes: Bytes,
 }
@@ -68,7 +68,7 @@ impl<'a> RemoteInfo<&'a str> {
         Ok(Self { name, kind, shape })
     }
 
-    /// A copy that needs not the bytes that it was read from.
+    /// A copy that outlives the bytes it was read from.
     pub(crate) fn to_owned(self) -> RemoteInfo {
         RemoteInfo {
             name: self.name.to_owned(),
@@ -110,7 +110,7 @@ impl<T: AsRef<str>> RemoteInfo<T> {
     }
 }
 
-impl Declared {
+impl DeclaredRemotes {
     pub(crate) fn new(remotes: &[RemoteInfo]) -> Self {
         let mut bytes = BytesMut::new();
         for remote in remotes {
@@ -151,7 +151,7 @@ impl Declared {
     }
 }
 
-impl fmt::Debug for Declared {
+impl fmt::Debug for DeclaredRemotes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }

@@ -189,7 +189,7 @@ impl Siege {
         let before = resident();
         let (wanted, mut fought) = (rounds() as usize, 0);
         // Longer on a machine that does much else, as each side is judged by the better half of its rounds.
-        while fought == 0 || fought < wanted || (fought < 3 * wanted && !report.is_calm()) {
+        while fought < wanted.max(1) || (fought < 3 * wanted && !report.is_calm()) {
             fought += 1;
             camp.tell(&format!("war {}", self.slice.as_millis()));
             let word = if self.newcomers { "welcome" } else { "play" };

@@ -1,4 +1,4 @@
-//! How old unreliable events are when they arrive, where more are fired than the way carries; and that
+//! How old unreliable events are when they arrive, where more are fired than the path carries; and that
 //! nothing is held back where it does.
 //!
 //! On virtual time, with a seed; what differs between two runs is the length of what is signed and sealed.
@@ -84,9 +84,9 @@ impl Game {
     }
 }
 
-/// Twice as much is fired as the way carries, and a router has room for a thirtieth of a second.
+/// Twice as much is fired as the path carries, and a router has room for a thirtieth of a second.
 #[tokio::test(start_paused = true)]
-async fn what_arrives_is_young_where_the_way_is_too_narrow() {
+async fn what_arrives_is_young_where_the_path_is_too_narrow() {
     let conditioner = Conditioner::new(7);
     let mut conditions = Conditions::new(Duration::from_millis(20), 0.0);
     conditions.rate = Some(2_000_000);
@@ -96,19 +96,19 @@ async fn what_arrives_is_young_where_the_way_is_too_narrow() {
     game.play(8, 200, 36).await;
     let (p50, p99) = (game.age(50), game.age(99));
     // Congestion control alone keeps the router's queue and the outbox full: half of them take 70 ms then. The
-    // oldest are from the beginning, when nobody knows yet what the way carries.
+    // oldest are from the beginning, when nobody knows yet what the path carries.
     assert!(p50 <= Duration::from_millis(50), "{p50:?}, {p99:?}");
     assert!(p99 <= Duration::from_millis(95), "{p50:?}, {p99:?}");
-    // The way carries 0.42 of it.
+    // The path carries 0.42 of it.
     let arrived = game.took.lock().unwrap().len() as f64 / game.fired.lock().unwrap().len() as f64;
     assert!(arrived > 0.25, "{arrived}");
     let stats = ledger(&game.client.stats(), POSE.name());
     assert!(stats.is_balanced(), "{stats:?}");
 }
 
-/// A way that is long, or whose delay varies, is no way that is full: everything leaves, and soon.
+/// A path that is long, or whose delay varies, is no path that is full: everything leaves, and soon.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_held_back_on_long_and_unsteady_ways() {
+async fn nothing_is_held_back_on_long_and_unsteady_paths() {
     for preset in [
         Preset::Lan,
         Preset::Wifi,

@@ -44,7 +44,7 @@ pub(super) struct Inbound<C> {
     streams: Vec<Stream>,
     /// The one that is read first.
     first: usize,
-    /// Remotes whose held events are still to be offered: the turn was over first.
+    /// Remotes whose held events are still to be offered: the turn was over first, or they were just announced.
     to_offer: VecDeque<u32>,
     /// The remote of the held event that was handed out last.
     offered: u32,
@@ -277,11 +277,9 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
             Control::NextIdentity { pin, after } => {
-                // It costs what a ping costs, as the client may write it down.
-                if self.session.may_ping(clock::now())? {
-                    let after = Duration::from_secs(after.into());
-                    self.context.next_identity(pin, after);
-                }
+                // How many of these count is bounded where they are kept.
+                let after = Duration::from_secs(after.into());
+                self.context.next_identity(pin, after);
             }
             goodbye @ Control::Goodbye { .. } => notices.push(Notice::Goodbye(goodbye)),
         }
@@ -335,7 +333,7 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     /// Whether held events are to be offered: the registry has changed or handlers have returned since
-    /// they were, or the turn was over before all had been.
+    /// they were, or some are still to be.
     ///
     /// Asked before the task sleeps as well: what came while it ran has woken nobody.
     pub(super) fn is_to_look_again(&self) -> bool {
