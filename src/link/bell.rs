@@ -102,7 +102,8 @@ impl Source {
 
     /// Has the task ask again in its next round, which it sees to itself.
     pub(super) fn ask_again(&self) {
-        self.bell.state.store(RUNG, Ordering::Release);
+        // Not a store: what was done before a bell rang is to be seen by whoever asks then.
+        self.bell.state.swap(RUNG, Ordering::AcqRel);
     }
 
     /// Whether it is to be asked.
@@ -118,7 +119,7 @@ impl Source {
         let state = &self.bell.state;
         state.swap(ANSWERED, Ordering::AcqRel);
         let answer = ask(&mut Context::from_waker(&self.waker));
-        let _ = state.compare_exchange(ANSWERED, QUIET, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = state.compare_exchange(ANSWERED, QUIET, Ordering::AcqRel, Ordering::Acquire);
         Some(answer)
     }
 }

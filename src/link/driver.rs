@@ -28,7 +28,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    handler::incident_of,
+    handler::{guarded, incident_of},
     inbox::Context as HandlerContext,
     session::{Side, Violation},
     wire::{code::CloseCode, control::Control},
@@ -162,7 +162,10 @@ impl<C: HandlerContext> Driver<C> {
     /// In a box: an async function keeps its arguments beside what it makes of them.
     pub(crate) async fn run(mut self: Box<Self>) -> DisconnectReason {
         let (connection, link) = (self.connection.clone(), self.link.clone());
-        match AssertUnwindSafe(self.drive()).catch_unwind().await {
+        let result = AssertUnwindSafe(self.drive()).catch_unwind().await;
+        // It has callers to tell and handlers to drop, which are the program's code.
+        let _ = guarded(|| drop(self));
+        match result {
             Ok(reason) => reason,
             // Handlers are guarded one by one; this is other code of the program, such as the key of
             // a remote or a `Drop`. It ends this connection, in order, and nothing else.

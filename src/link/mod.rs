@@ -299,6 +299,9 @@ impl Link {
                 })));
             }
             if state.calls.len() >= state.calls_limit {
+                drop(state);
+                // Broadcasts may have been taken, which nobody else looks for any more.
+                self.wake();
                 return Err(SubmitError::Full);
             }
             let differ = self.introduce(&mut state, call.id, announce);

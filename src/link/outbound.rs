@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll},
     time::Duration,
 };
@@ -163,10 +163,7 @@ impl Outbound {
                 return;
             }
             self.retry = None;
-            self.link
-                .lock()
-                .outbox
-                .age_unreliable(clock::now(), SUPERSEDED_AFTER);
+            self.age(self.link.lock());
         }
         let link = &self.link;
         let room = link.connection.datagram_send_buffer_space();
@@ -197,11 +194,19 @@ impl Outbound {
             self.gauged.spend(before - budget);
             link.credit.notify_waiters();
         }
-        let mut state = link.lock();
+        let state = link.lock();
         if state.outbox.unreliable_bytes() > 0 {
-            state.outbox.age_unreliable(clock::now(), SUPERSEDED_AFTER);
-            drop(state);
+            self.age(state);
             self.retry = Some(Retry::new(self.gauged.gauge.clone(), cx));
+        }
+    }
+
+    /// Unreliable events that the network left behind give way to newer ones, which makes room.
+    fn age(&self, mut state: MutexGuard<'_, State>) {
+        let gave_way = state.outbox.age_unreliable(clock::now(), SUPERSEDED_AFTER);
+        drop(state);
+        if gave_way {
+            self.link.credit.notify_waiters();
         }
     }
 

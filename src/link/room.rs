@@ -25,15 +25,18 @@ pub(super) struct Gauging {
     began: Option<Instant>,
     /// Bytes handed over in the one before, and in the current one.
     spent: [usize; 2],
+    /// How many times there was something to hand over.
+    asked: u32,
 }
 
 impl Gauging {
     /// How much of `budget` may be handed over.
     pub(super) fn within(&mut self, budget: usize, connection: &Connection) -> usize {
-        let is_over = |gauge: &Arc<Gauge>| gauge.is_over();
-        if self.gauge.as_ref().is_none_or(is_over) {
+        // A connection that moves to another path has another gauge, and nobody tells.
+        if self.asked.is_multiple_of(ASKED_UNSEEN) {
             self.gauge = Gauge::of(connection);
         }
+        self.asked = self.asked.wrapping_add(1);
         let Some(gauge) = &self.gauge else {
             return budget;
         };
@@ -43,11 +46,12 @@ impl Gauging {
         }
         // What is reliable counts as under way as well, and may take all of the room for long.
         let (now, trip) = (clock::now(), connection.rtt());
-        let began = *self.began.get_or_insert(now);
-        let since = now.saturating_duration_since(began);
-        if since >= trip {
-            let before = if since < trip * 2 { self.spent[1] } else { 0 };
+        let since = self.began.map(|began| now.saturating_duration_since(began));
+        if since.is_none_or(|since| since >= trip) {
+            let lately = since.is_some_and(|since| since < trip * 2);
+            let before = if lately { self.spent[1] } else { 0 };
             (self.began, self.spent) = (Some(now), [before, 0]);
+            self.asked = 0;
         }
         let least = FLOOR.saturating_sub(self.spent.iter().sum::<usize>() as u64);
         budget.min(room.max(least as usize))
@@ -94,6 +98,8 @@ impl Retry {
     }
 }
 
+/// As often as this, and in every round trip in which there is too little room, the path is asked for its gauge.
+const ASKED_UNSEEN: u32 = 256;
 /// Acknowledgements tell of room, but not that QUIC's pacing is over: timers have a resolution of one
 /// millisecond.
 const RETRY: Duration = Duration::from_millis(1);

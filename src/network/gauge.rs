@@ -36,11 +36,6 @@ impl Gauge {
         Some(gauged.gauge.clone())
     }
 
-    /// Whether nothing writes to it any more: the connection has moved to another path.
-    pub(crate) fn is_over(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1
-    }
-
     /// How many bytes more may be in flight without a queue.
     pub(crate) fn room(&self) -> u64 {
         let allowed = self.allowed.load(Relaxed);
@@ -88,7 +83,9 @@ impl<F: ControllerFactory + Send + Sync + 'static> ControllerFactory for WithGau
 
 impl Controller for Gauged {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
-        let in_flight = self.gauge.in_flight.load(Relaxed) + bytes;
+        // What only acknowledges is not acknowledged itself, and not in flight.
+        let counted = if bytes > BARE { bytes } else { 0 };
+        let in_flight = self.gauge.in_flight.load(Relaxed) + counted;
         self.gauge.in_flight.store(in_flight, Relaxed);
         self.meter.peak = self.meter.peak.max(in_flight);
         self.control.on_sent(now, bytes, last_packet_number);
@@ -251,6 +248,8 @@ impl Meter {
 const QUEUE: Duration = Duration::from_millis(4);
 /// A reading takes this long, more than a tick: what a burst adds to itself is gone before the next one.
 const READING: Duration = Duration::from_millis(20);
+/// Packets with nothing but acknowledgements are smaller.
+const BARE: u64 = 64;
 /// As large as packets are until a path is known to take larger ones.
 const PACKET: u64 = 1200;
 /// Always allowed, whatever is measured: a few packets a round trip, without which nothing would be measured.

@@ -386,7 +386,8 @@ async fn admit(
         Some(authenticate) => {
             let request = JoinRequest {
                 name: hello.name.clone(),
-                token: Token(hello.token.clone()),
+                // A copy: a slice would keep the whole hello with it.
+                token: Token(Bytes::copy_from_slice(&hello.token)),
                 address: connection.remote_address(),
             };
             let hook =
@@ -491,8 +492,8 @@ async fn enter(
     let player = Player::new(&name, admission.profile, link.clone(), server.clone());
     server.totals.joined.fetch_add(1, Ordering::Relaxed);
     server.enter(&player);
-    tracing::debug!(?player, "joined");
     let present = Present::new(server.clone(), player.clone());
+    tracing::debug!(?player, "joined");
     for hook in server.added() {
         // Up to the first point at which it waits, it is over before the player's events begin.
         match guarded(|| hook(player.clone())) {
@@ -550,11 +551,11 @@ impl Drop for Present {
             player,
             reason,
         } = self;
-        tracing::debug!(?player, %reason, "left");
         for hook in server.removing() {
             let _ = guarded(|| hook(player.clone(), reason.clone()));
         }
         server.leave(player, reason);
+        tracing::debug!(?player, %reason, "left");
     }
 }
 

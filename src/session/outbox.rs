@@ -213,10 +213,15 @@ impl Outbox {
     }
 
     /// Unreliable events are left behind at `now`, as the network has no room: those of them give way
-    /// that were left behind `most` ago already, if newer ones wait. Whoever waited for room loses none.
-    pub(crate) fn age_unreliable(&mut self, now: Instant, most: Duration) {
-        let remotes = &self.remotes;
-        self.unreliable.age(now, most, |id| supersede(remotes, id));
+    /// that were left behind `most` ago already, if newer ones wait. Whoever waited for room loses none. True if
+    /// one gave way.
+    pub(crate) fn age_unreliable(&mut self, now: Instant, most: Duration) -> bool {
+        let (remotes, mut gave_way) = (&self.remotes, false);
+        self.unreliable.age(now, most, |id| {
+            supersede(remotes, id);
+            gave_way = true;
+        });
+        gave_way
     }
 
     /// Counts an event that was accepted for this peer, and is dropped at once.

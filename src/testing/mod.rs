@@ -69,6 +69,8 @@ struct Hosts {
 struct Inbox {
     packets: VecDeque<Packet>,
     receiver: Option<Waker>,
+    /// Where its packets seem to come from, if the host has moved.
+    moved_to: Option<SocketAddr>,
     sends_fail: bool,
     receives_fail: bool,
 }
@@ -94,6 +96,24 @@ impl SimNet {
     /// Outside a tokio runtime.
     pub fn network(&self, conditioner: Option<&Conditioner>) -> Network {
         Network::simulated(self.clone(), conditioner.cloned())
+    }
+
+    /// Gives the host at `from` the address `to` from now on, as a player has who changes networks. It is not
+    /// told; what is sent to the old address is lost.
+    ///
+    /// # Panics
+    ///
+    /// If nobody has the one address, or somebody the other.
+    pub fn move_host(&self, from: SocketAddr, to: SocketAddr) {
+        let inbox = {
+            let mut hosts = self.lock();
+            assert!(!hosts.inboxes.contains_key(&to), "{to} is taken");
+            let inbox = hosts.inboxes.remove(&from);
+            let inbox = inbox.unwrap_or_else(|| panic!("nobody has {from}"));
+            hosts.inboxes.insert(to, inbox.clone());
+            inbox
+        };
+        lock(&inbox).moved_to = Some(to);
     }
 
     /// A socket of this network for a peer that is no farfire: tests of misbehaviour need one.
@@ -194,7 +214,9 @@ struct SimSocket {
 
 impl Drop for SimSocket {
     fn drop(&mut self) {
-        self.net.lock().inboxes.remove(&self.address);
+        let moved_to = lock(&self.inbox).moved_to;
+        let address = moved_to.unwrap_or(self.address);
+        self.net.lock().inboxes.remove(&address);
     }
 }
 
@@ -220,9 +242,13 @@ impl AsyncUdpSocket for SimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        if lock(&self.inbox).sends_fail {
-            return Err(io::Error::other("the socket is broken"));
-        }
+        let from = {
+            let inbox = lock(&self.inbox);
+            if inbox.sends_fail {
+                return Err(io::Error::other("the socket is broken"));
+            }
+            inbox.moved_to.unwrap_or(self.address)
+        };
         let Some(inbox) = self.net.lock().inboxes.get(&transmit.destination).cloned() else {
             return Ok(());
         };
@@ -234,7 +260,7 @@ impl AsyncUdpSocket for SimSocket {
             let mut inbox = lock(&inbox);
             for bytes in transmit.contents.chunks(segment) {
                 if inbox.packets.len() < MOST_PACKETS {
-                    let (from, ecn, bytes) = (self.address, transmit.ecn, bytes.to_vec());
+                    let (ecn, bytes) = (transmit.ecn, bytes.to_vec());
                     inbox.packets.push_back(Packet { from, ecn, bytes });
                 }
             }

@@ -4,6 +4,7 @@
 //! On virtual time, with a seed; what differs between two runs is the length of what is signed and sealed.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -103,6 +104,65 @@ async fn what_arrives_is_young_where_the_path_is_too_narrow() {
     let arrived = game.took.lock().unwrap().len() as f64 / game.fired.lock().unwrap().len() as f64;
     assert!(arrived > 0.25, "{arrived}");
     let stats = ledger(&game.client.stats(), POSE.name());
+    assert!(stats.is_balanced(), "{stats:?}");
+}
+
+/// Whoever changes networks has a path of its own from then on, whose length is found out anew.
+#[tokio::test(start_paused = true)]
+async fn what_arrives_is_young_when_a_player_has_moved() {
+    let net = SimNet::new();
+    let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
+        .remotes(&[&POSE])
+        .limits(generous())
+        .network(&net.network(None))
+        .start()
+        .unwrap();
+    let conditioner = Conditioner::new(13);
+    let far = Conditions::new(Duration::from_millis(20), 0.0);
+    conditioner.set(far.clone(), far.clone());
+    let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
+        .network(&net.network(Some(&conditioner)))
+        .connect()
+        .await
+        .unwrap();
+    let player = server.players().remove(0);
+    let fired = Arc::<Mutex<Vec<Instant>>>::default();
+    let took = Arc::<Mutex<Vec<Duration>>>::default();
+    let (when, log) = (fired.clone(), took.clone());
+    client.on_client_event(&POSE, move |(n, _)| {
+        let fired = when.lock().unwrap()[n as usize];
+        log.lock().unwrap().push(fired.elapsed());
+    });
+    let play = async |ticks: u32| {
+        let body = Bytes::from(vec![0; 36]);
+        let mut tick = interval(Duration::from_millis(16));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for _ in 0..ticks {
+            tick.tick().await;
+            for _ in 0..200 {
+                let number = fired.lock().unwrap().len() as u32;
+                fired.lock().unwrap().push(Instant::now());
+                let event = (number, body.clone());
+                server.fire_client(&player, &POSE, &event).unwrap();
+            }
+        }
+    };
+    play(60).await;
+    let there: SocketAddr = "10.7.7.7:7777".parse().unwrap();
+    net.move_host(player.address(), there);
+    let mut narrow = far.clone();
+    narrow.rate = Some(2_000_000);
+    narrow.queue = 8 * 1024;
+    conditioner.set(far, narrow);
+    play(60).await;
+    assert_eq!(player.address(), there);
+    took.lock().unwrap().clear();
+    play(300).await;
+    let mut took = took.lock().unwrap().clone();
+    took.sort_unstable();
+    let p50 = took[took.len() / 2];
+    assert!(p50 <= Duration::from_millis(50), "{p50:?}");
+    let stats = ledger(&player.stats(), POSE.name());
     assert!(stats.is_balanced(), "{stats:?}");
 }
 

@@ -330,6 +330,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// From now on no handler hears of an event: the player has been removed.
     pub(super) fn ignore_events(&mut self) {
         self.ignores_events = true;
+        self.to_offer.clear();
     }
 
     /// Whether held events are to be offered: the registry has changed or handlers have returned since
@@ -365,7 +366,15 @@ impl<C: HandlerContext> Inbound<C> {
                 return Ok(true);
             }
         }
+        self.pass();
         Ok(false)
+    }
+
+    /// Lets calls run that wait for the events before them, unless some of these are still to be handed out.
+    fn pass(&self) {
+        if self.to_offer.is_empty() {
+            self.link.passed.set(self.session.passed());
+        }
     }
 
     fn begin_to_offer(&mut self) {
@@ -494,7 +503,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         let result = remote.dispatch(&self.context, &event.payload, &mut self.pending);
         self.last.put_back(remote);
-        let now = match self.turn.run.count(name) {
+        let now = match self.turn.run.count(name, event.payload.len()) {
             true => self.watch(),
             false => now,
         };

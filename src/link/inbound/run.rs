@@ -29,14 +29,15 @@ impl Run {
         self.unseen > 0
     }
 
-    /// Counts an event of `remote` that was given to its handlers; true if the clock is to be asked.
+    /// Counts an event of `remote`, of so many bytes, that was given to its handlers; true if the clock is to be
+    /// asked.
     #[inline]
-    pub(super) fn count(&mut self, remote: &'static str) -> bool {
+    pub(super) fn count(&mut self, remote: &'static str, bytes: usize) -> bool {
         if !self.is_of(remote) {
             (self.remote, self.stride) = (remote, 1);
         }
         self.unseen += 1;
-        self.unseen >= self.stride
+        self.unseen >= self.stride || bytes > SMALL
     }
 
     /// Those since the clock was last looked at took so long, all together.
@@ -51,6 +52,8 @@ impl Run {
 
 /// What the handlers of an event take at most if they are quick, together with everything else about it.
 const QUICK: Duration = Duration::from_micros(2);
+/// Events of more bytes say nothing of each other: decoding them takes its time.
+const SMALL: usize = 512;
 /// How many events whose handlers have been quick so far may run between two looks at the clock.
 const MOST_UNSEEN: u32 = 8;
 
@@ -65,7 +68,7 @@ mod tests {
 
     /// How many events of `remote` go by up to the next look, which finds that they took so long.
     fn until_look(run: &mut Run, remote: &'static str, each: Duration) -> u32 {
-        let count = (1..).find(|_| run.count(remote)).unwrap_or_default();
+        let count = (1..).find(|_| run.count(remote, 40)).unwrap_or_default();
         run.look(each * count);
         count
     }
@@ -86,6 +89,14 @@ mod tests {
         assert_eq!(until_look(&mut run, HIT, slow), MOST_UNSEEN);
         assert_eq!(until_look(&mut run, HIT, slow), 1);
         assert_eq!(until_look(&mut run, HIT, slow), 1);
+    }
+
+    #[test]
+    fn a_large_one_is_looked_at_at_once() {
+        let mut run = Run::default();
+        (0..6).for_each(|_| _ = until_look(&mut run, HIT, SOON));
+        assert!(!run.count(HIT, SMALL));
+        assert!(run.count(HIT, SMALL + 1));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl<C: HandlerContext> Inbound<C> {
         let rested = self.must_rest() && self.pace.poll_rest(cx, self.turn.now).is_ready();
         self.streams
             .retain(|stream| !matches!(stream.content, Content::Done));
-        self.link.passed.set(self.session.passed());
+        self.pass();
         Ok(turn_over || rested)
     }
 
