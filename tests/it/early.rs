@@ -1,13 +1,17 @@
 //! Events that arrive before anybody listens wait for the first handler.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use farfire::{
-    Client, DropCause, Limits, Player, RemoteEvent, Server, Subscription, UnreliableRemoteEvent,
+    Client, DropCause, Limits, Player, RemoteEvent, RemoteFunction, Server, Subscription,
+    UnreliableRemoteEvent,
     testing::SimNet,
     tls::{Identity, Trust},
 };
@@ -426,13 +430,14 @@ async fn a_handler_that_another_handler_sets_hears_at_once_of_what_waited() {
 #[tokio::test(start_paused = true)]
 async fn a_long_early_queue_is_handed_out_in_turns_and_in_order() {
     const START: RemoteEvent<()> = RemoteEvent::new("Start");
+    const SEEN: RemoteFunction<(), u32> = RemoteFunction::new("Seen");
     const EARLY: u32 = 5000;
-    for by_a_handler in [true, false] {
+    for (by_a_handler, later) in [(true, 1000), (true, 1), (false, 1000)] {
         let mut limits = generous();
         limits.early_events = EARLY as usize;
         let net = SimNet::new();
         let server = Server::builder("10.0.0.1:4433", Identity::self_signed(["sim"]).unwrap())
-            .remotes(&[&NUMBER, &START, &SETTLE])
+            .remotes(&[&NUMBER, &START, &SEEN, &SETTLE])
             .limits(limits)
             .network(&net.network(None))
             .start()
@@ -447,12 +452,16 @@ async fn a_long_early_queue_is_handed_out_in_turns_and_in_order() {
         }
         let [ada, bob] = clients.try_into().unwrap();
         let notes = Notes::new();
+        let seen = Arc::<AtomicU32>::default();
+        let count = seen.clone();
+        server.on_server_invoke(&SEEN, move |_, ()| count.load(Ordering::SeqCst));
         let listen = {
             let (notes, ada, bob) = (notes.clone(), ada.local_player().id, bob.clone());
             move |server: &Server| {
-                let (notes, bob) = (notes.clone(), bob.clone());
+                let (notes, bob, seen) = (notes.clone(), bob.clone(), seen.clone());
                 server.on_server_event(&NUMBER, move |player, n| {
                     notes.push((player.id() == ada, n));
+                    seen.fetch_add(u32::from(player.id() == ada), Ordering::SeqCst);
                     if n == 0 {
                         bob.fire_server(&NUMBER, &7).unwrap();
                     }
@@ -472,12 +481,14 @@ async fn a_long_early_queue_is_handed_out_in_turns_and_in_order() {
             settle(&ada).await;
             listen(&server);
         }
-        (EARLY..EARLY + 1000).for_each(fire);
-        let notes = notes.wait(EARLY as usize + 1001).await;
+        (EARLY..EARLY + later).for_each(fire);
+        // A call does not overtake what is still being handed out.
+        assert_eq!(ada.invoke_server(&SEEN, &()).await, Ok(EARLY + later));
+        let notes = notes.wait((EARLY + later) as usize + 1).await;
         let at = notes.iter().position(|note| *note == (false, 7)).unwrap();
         assert!(at < EARLY as usize, "Bob waited for all of them");
         let hers = notes.iter().filter(|(hers, _)| *hers).map(|(_, n)| *n);
-        assert!(hers.eq(0..EARLY + 1000));
+        assert!(hers.eq(0..EARLY + later));
         settle(&ada).await;
         let refused = ledger(&server.players()[0].stats(), NUMBER.name()).refused;
         assert!(refused.is_empty(), "{refused:?}");
