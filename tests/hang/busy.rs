@@ -196,7 +196,9 @@ fn timed_out(
     let InvokeError::Timeout { stage: at, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!(at, stage);
+    // The callee's deadline is at the same moment, and its answer may just be on its way through.
+    let answering = matches!(at, Stage::Receive | Stage::Barrier | Stage::Decode);
+    assert!(at == stage || stage == Stage::Wait && answering, "{at:?}");
     // How late exactly is measured elsewhere, against a canary; here the machine may be busy.
     assert!(took >= timeout && took < timeout + ms(2000), "{took:?}");
 }
