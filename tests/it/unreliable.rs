@@ -70,9 +70,9 @@ async fn events_of_all_sizes_travel_together() {
         assert_eq!(blob.len(), n as usize * 61 % 990);
         seen.push(n);
     });
-    // All of them fit the outbox, so that none gives way.
+    // All of them fit half of the outbox, so that they leave together, at the flush, and none gives way.
     let mut limits = Limits::default();
-    limits.unreliable_outbox_bytes = 256 * 1024;
+    limits.unreliable_outbox_bytes = 512 * 1024;
     let client = world.client("Ada").limits(limits).flush(Flush::Tick);
     let ada = within(client.connect()).await.unwrap();
     for n in 0..300 {
