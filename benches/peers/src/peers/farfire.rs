@@ -35,6 +35,8 @@ fn serve() {
     let mut limits = Limits::default();
     limits.events = Rate::per_second(100_000_000);
     limits.unreliable_events = Rate::per_second(100_000_000);
+    // No other peer reads at a pace.
+    limits.bytes_from_client = Rate::per_second(u32::MAX);
     let server = Server::builder("127.0.0.1:0", identity)
         .limits(limits)
         .remotes(&[&RELIABLE, &UNRELIABLE, &CALL])
