@@ -137,12 +137,7 @@ impl<C: 'static> Registry<C> {
         remote: &(impl Declared + ?Sized),
     ) -> Result<Arc<Entry<C>>, DeclareError> {
         match self.find(remote.spec()) {
-            Some(entry)
-                if entry.declaration.types == remote.types()
-                    && entry.declaration.kind == remote.kind_of() =>
-            {
-                Ok(entry)
-            }
+            Some(entry) if entry.is_of(remote) => Ok(entry),
             Some(entry) => entry.check(&remote.declaration()),
             None => self.declare(remote.declaration()),
         }
@@ -158,8 +153,7 @@ impl<C: 'static> Registry<C> {
         {
             let table = self.table.load();
             if let Some(entry) = table.find(remote.spec().name, remote.spec().hash)
-                && entry.declaration.types == remote.types()
-                && entry.declaration.kind == remote.kind_of()
+                && entry.is_of(remote)
             {
                 return Ok(run(entry));
             }
@@ -398,6 +392,12 @@ impl<C> Clone for Table<C> {
 }
 
 impl<C> Entry<C> {
+    /// Whether `remote`, which has the same name, is declared as this is.
+    #[inline]
+    fn is_of(&self, remote: &(impl Declared + ?Sized)) -> bool {
+        self.declaration.types == remote.types() && self.declaration.kind == remote.kind_of()
+    }
+
     /// The id on the wire, if the server has named one and means the same by the name.
     pub(crate) fn id(&self) -> Option<u32> {
         match self.id.load(Ordering::Acquire) {

@@ -102,6 +102,7 @@ impl Process {
         let guard = Instant::now() + GUARD;
         while !self.ask(&is_so) {
             assert!(Instant::now() < guard, "never {what}: {:#?}", self.said());
+            // What another process has come to is asked for again, until the guard.
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -261,6 +261,7 @@ fn bench_measures_any_server_by_its_echo() {
 fn a_server_that_stalls_cannot_hide_it() {
     const STALL: RemoteEvent<()> = RemoteEvent::new("Stall");
     let (server, address, pin) = server(|server| server.remotes(&[&STALL]));
+    // It is what is measured: a handler that has the server stand still.
     server.on_server_event(&STALL, |_, ()| thread::sleep(Duration::from_millis(300)));
     let trust = Trust::pinned([server.pin()]);
     let client = Client::builder(&address, trust).connect_blocking().unwrap();

@@ -219,6 +219,7 @@ mod processes {
             let began = Instant::now();
             while let Some(pid) = self.children.iter().find(|&&pid| is_running(pid)) {
                 assert!(began.elapsed() < Duration::from_secs(20), "{pid} is left");
+                // They are nobody's children here: there is only their absence to look for, until the guard.
                 thread::sleep(Duration::from_millis(10));
             }
             status
