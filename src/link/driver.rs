@@ -205,7 +205,7 @@ impl<C: HandlerContext> Driver<C> {
                         Ok(more) => more,
                         Err(violation) => return Poll::Ready(self.punish(&violation)),
                     };
-                    self.inbound.leave_turn_for_datagrams();
+                    self.inbound.leave_turn_for_others();
                     let lost = self.sources.datagrams.answer(|cx| {
                         loop {
                             if self.inbound.turn_is_over() {
@@ -237,9 +237,19 @@ impl<C: HandlerContext> Driver<C> {
                         }
                         return Poll::Ready(self.lost(error));
                     }
+                    self.inbound.leave_turn_for_others();
                     self.sources.bi.answer(|cx| {
-                        while let Poll::Ready(Ok((send, recv))) = bi.as_mut().poll(cx) {
+                        loop {
+                            if self.inbound.turn_is_over() {
+                                more = true;
+                                self.sources.bi.ask_again();
+                                return;
+                            }
+                            let Poll::Ready(Ok((send, recv))) = bi.as_mut().poll(cx) else {
+                                return;
+                            };
                             bi.set(connection.accept_bi());
+                            self.inbound.spend_turn_on_call();
                             if let Some(call) = self.serving.admit(send, recv, Done::Served) {
                                 self.work.push(call);
                                 self.sources.work.ask_again();

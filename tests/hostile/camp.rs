@@ -11,7 +11,13 @@ use std::{
 
 use quinn::{Runtime, TokioRuntime, udp::Transmit};
 
-use crate::{enemy::Lair, floods, joins, process::role, tap::Sent, violations};
+use crate::{
+    enemy::Lair,
+    floods, joins,
+    process::{role, shares_its_core},
+    tap::Sent,
+    violations,
+};
 
 pub(crate) type Raid = Pin<Box<dyn Future<Output = ()>>>;
 /// What an enemy does, until its time is over.
@@ -68,10 +74,13 @@ fn raid(attack: Attack, lair: Lair) -> (Duration, Duration) {
 }
 
 /// Sends packets like these to a socket that throws them away, and takes as much of a core as the
-/// enemy did.
+/// enemy did if that is a core which the honest player has to share.
 fn replay(sent: &[Sent], sink: SocketAddr, (lasted, took): (Duration, Duration)) {
     let zeros = vec![0; sent.iter().map(|sent| sent.bytes).max().unwrap_or(0)];
-    let share = took.as_secs_f64() / lasted.as_secs_f64();
+    let share = match shares_its_core() {
+        true => took.as_secs_f64() / lasted.as_secs_f64(),
+        false => 0.0,
+    };
     on_runtime(async {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let sender = TokioRuntime.wrap_udp_socket(socket).unwrap();

@@ -32,6 +32,8 @@ pub(crate) enum Party {
 const ALONE: &str = "FARFIRE_HOSTILE_ALONE";
 /// The cores that there are for all parties.
 const CORES: &str = "FARFIRE_HOSTILE_CORES";
+/// Says that a process has a core which the honest player has to share with it.
+const SHARES: &str = "FARFIRE_HOSTILE_SHARES";
 /// How a line of a report begins.
 pub(crate) const REPORT: &str = "attack ";
 
@@ -171,7 +173,9 @@ impl Cores {
             (Party::Server | Party::Honest, true) => _ = command.args(["chrt", "-r", "1"]),
             // No nicer to them than to the kernel's own threads, which carry everybody's packets.
             (Party::Enemies, true) | (Party::Server | Party::Honest, false) => {}
-            (Party::Enemies, false) => _ = command.args(["nice", "-n", "19"]),
+            (Party::Enemies, false) => {
+                command.args(["nice", "-n", "19"]).env(SHARES, "1");
+            }
         }
         command.arg(program);
         command
@@ -195,6 +199,13 @@ fn cores() -> Option<&'static Cores> {
         })
     };
     LOOKED.get_or_init(look).as_ref()
+}
+
+/// Whether what this process does on a core is time that the honest player lacks.
+///
+/// Not where the honest player goes before it.
+pub(crate) fn shares_its_core() -> bool {
+    env::var_os(SHARES).is_some()
 }
 
 /// How many rounds of war and peace are to be compared; none by default.

@@ -171,7 +171,8 @@ impl Siege {
         self
     }
 
-    /// Has somebody join in the middle of each war, who must get in.
+    /// Has somebody join in the middle of each war, who must get in; in peace as well, as honest
+    /// handshakes are not the enemies' doing.
     pub(crate) fn with_newcomers(mut self) -> Self {
         self.newcomers = true;
         self
@@ -201,7 +202,7 @@ impl Siege {
                 let (sink, sinking) = sink();
                 camp.tell(&format!("peace {sink}"));
                 let (said, peace) = (Some((&mut camp, "peace")), &mut Report::new(attack));
-                let (times, _) = self.slice("play", &mut honest, said, peace).await;
+                let (times, _) = self.slice(word, &mut honest, said, peace).await;
                 report.peace.push(times);
                 drain(sink, &sinking);
             }

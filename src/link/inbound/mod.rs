@@ -187,8 +187,9 @@ impl<C: HandlerContext> Inbound<C> {
         self.session.start_turn(usize::MAX);
     }
 
-    /// Sees to it that streams which are always full do not keep datagrams waiting for ever.
-    pub(super) fn leave_turn_for_datagrams(&mut self) {
+    /// Sees to it that streams which are always full do not keep datagrams waiting for ever, or both of
+    /// them calls.
+    pub(super) fn leave_turn_for_others(&mut self) {
         if self.turn_is_over() {
             self.turn.frames = FRAMES_PER_LOOK;
             self.session.start_turn(FRAMES_PER_LOOK);
@@ -205,6 +206,11 @@ impl<C: HandlerContext> Inbound<C> {
         self.session
             .start_turn(self.turn.frames.min(FRAMES_PER_LOOK));
         self.turn.frames == 0
+    }
+
+    /// Counts a call that is taken or refused: a stream of its own, which takes as long as many frames.
+    pub(super) fn spend_turn_on_call(&mut self) {
+        (0..FRAMES_PER_LOOK / CALLS_PER_LOOK).for_each(|_| self.session.spend_turn());
     }
 
     /// Whether something that has arrived is left unread because its sender has used up its bytes.
@@ -552,3 +558,5 @@ const TURN: Duration = Duration::from_micros(250);
 const FRAMES_PER_TURN: usize = 512;
 /// Of those, between two looks at the clock where no handler runs in between.
 const FRAMES_PER_LOOK: usize = 32;
+/// Calls taken between two such looks.
+const CALLS_PER_LOOK: usize = 4;
