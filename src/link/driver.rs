@@ -246,8 +246,6 @@ impl<C: HandlerContext> Driver<C> {
                             }
                         }
                     });
-                    // Whatever handlers fired up to here goes out below; what comes later shows at the end.
-                    self.link.alarm.run();
                     self.work();
                     let mut ticks = 0;
                     self.sources.ping.answer(|cx| {
@@ -354,6 +352,9 @@ impl<C: HandlerContext> Driver<C> {
         let mut ended = true;
         // Places that are free again are for those that wait in line.
         while std::mem::take(&mut ended) {
+            // Whatever handlers and callbacks fired up to here goes out below, and what they called begins;
+            // what comes later shows at the end.
+            self.link.alarm.run();
             self.begin();
             self.sources.work.answer(|_| {
                 self.work.poll(|done| {

@@ -26,7 +26,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -39,7 +39,7 @@ pub use self::stats::LinkStats;
 pub(crate) use self::stats::Load;
 use self::{
     bell::Alarm,
-    call::{CallSlot, OutgoingCall},
+    call::{CallSlot, InvokeError, OutgoingCall, Stage},
     handlers::Waiting,
     hub::{Broadcast, Hub},
     mismatch::{Differences, Mismatches},
@@ -57,7 +57,10 @@ use crate::{
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
-    wire::{code::CloseCode, remote::Announcement},
+    wire::{
+        code::{CallCode, CloseCode},
+        remote::Announcement,
+    },
 };
 
 /// What all connections of one server or client share.
@@ -316,8 +319,26 @@ impl Link {
         Ok(())
     }
 
+    /// The caller that `slot` is of waits no longer. Gives how far the call had come; nothing if it has its
+    /// result already.
+    pub(crate) fn give_up(self: &Arc<Self>, slot: &Arc<CallSlot>, code: CallCode) -> Option<Stage> {
+        let stage = slot.give_up(code)?;
+        if stage == Stage::Admit {
+            self.withdraw(slot);
+        }
+        Some(stage)
+    }
+
+    /// What a caller is told whose deadline has come at `stage`.
+    pub(crate) fn overdue(&self, stage: Stage, elapsed: Duration) -> InvokeError {
+        match self.parting() {
+            Some(reason) => InvokeError::Disconnected { stage, reason },
+            None => InvokeError::Timeout { stage, elapsed },
+        }
+    }
+
     /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
-    pub(crate) fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+    fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
         let (call, ending) = {
             let mut state = self.lock();
             let calls = &mut state.calls;

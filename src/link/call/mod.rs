@@ -13,7 +13,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 use bytes::{Buf, Bytes};
 
 pub use self::error::{BusyScope, Delivery, InvokeError, Stage, What};
-pub(crate) use self::slot::CallSlot;
+pub(crate) use self::slot::{CallSlot, Listener};
 use super::{
     Link,
     reason::DisconnectReason,
