@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -371,6 +371,9 @@ impl<C: HandlerContext> Driver<C> {
 
     /// Starts calls and unordered events whose turn it is.
     fn begin(&mut self) {
+        if !self.link.in_line.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.link.lock();
         while self.calls < self.link.calls_in_flight {
             let Some(call) = state.calls.pop_front() else {
@@ -401,12 +404,14 @@ impl<C: HandlerContext> Driver<C> {
                 Done::Event
             }));
         }
+        let in_line = state.is_in_line();
+        self.link.in_line.store(in_line, Ordering::Release);
     }
 
     /// Sends what can be sent, and moves an ending connection on towards its end; `unread` says that
     /// there is more to read.
     fn send(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<DisconnectReason> {
-        if matches!(self.phase, Phase::Running) {
+        if matches!(self.phase, Phase::Running) && self.link.is_ending() {
             let ending = self.link.lock().ending.clone();
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),

@@ -5,6 +5,7 @@
 
 mod bell;
 pub(crate) mod call;
+mod credit;
 pub(crate) mod driver;
 mod handlers;
 pub(crate) mod hub;
@@ -40,6 +41,7 @@ pub(crate) use self::stats::Load;
 use self::{
     bell::Alarm,
     call::{CallSlot, InvokeError, OutgoingCall, Stage},
+    credit::Credit,
     handlers::Waiting,
     hub::{Broadcast, Hub},
     mismatch::{Differences, Mismatches},
@@ -87,8 +89,11 @@ pub(crate) struct Link {
     alarm: Arc<Alarm>,
     /// Whether the hub knows that there is something to send at the next flush.
     parked: AtomicBool,
-    /// Notified when bytes have left the outbox.
-    pub(crate) credit: Notify,
+    /// Whether calls or unordered events are in line, so that the task only looks if there are.
+    in_line: AtomicBool,
+    /// Whether the connection is to end.
+    ending: AtomicBool,
+    pub(crate) credit: Credit,
     /// Default-lane events of the peer that are done with.
     passed: Passed,
     ended: OnceLock<DisconnectReason>,
@@ -175,7 +180,9 @@ impl Link {
             }),
             alarm: Arc::default(),
             parked: AtomicBool::new(false),
-            credit: Notify::new(),
+            in_line: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            credit: Credit::default(),
             passed: Passed::default(),
             ended: OnceLock::new(),
             end: Notify::new(),
@@ -207,6 +214,7 @@ impl Link {
             self.apply_log(&mut state);
             let differ = self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
+            self.mark_line(&state);
             state.due |= state.outbox.is_crowded();
             let result = result.map(|()| self.may_leave(&state));
             (result, state.outbox.take_lane_too_many(), differ)
@@ -312,6 +320,7 @@ impl Link {
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);
+            self.mark_line(&state);
             differ
         };
         differ.report(self.id);
@@ -389,16 +398,33 @@ impl Link {
             }
         });
         state.cursor = Some(cursor);
+        self.mark_line(state);
         if slow {
             let text = String::new();
-            state.ending = Some(Ending {
-                code: CloseCode::SLOW_CONSUMER,
-                text,
-                graceful: false,
-            });
-            state.outbox.close();
+            self.end(
+                state,
+                Ending {
+                    code: CloseCode::SLOW_CONSUMER,
+                    text,
+                    graceful: false,
+                },
+            );
         }
         true
+    }
+
+    /// Has the task look for calls and unordered events, if there are any.
+    fn mark_line(&self, state: &State) {
+        if state.is_in_line() {
+            self.in_line.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes how the connection is to end.
+    fn end(&self, state: &mut State, ending: Ending) {
+        state.ending = Some(ending);
+        state.outbox.close();
+        self.ending.store(true, Ordering::Release);
     }
 
     /// False if the player is too far behind.
@@ -475,20 +501,23 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.ending.is_none() {
-                state.ending = Some(Ending {
-                    code,
-                    text: text.into(),
-                    graceful,
-                });
+                let text = text.into();
+                self.end(
+                    &mut state,
+                    Ending {
+                        code,
+                        text,
+                        graceful,
+                    },
+                );
             }
             state.due = true;
-            state.outbox.close();
         }
         self.wake();
     }
 
     fn is_ending(&self) -> bool {
-        self.lock().ending.is_some()
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Ends the connection because of what the peer did.
@@ -522,7 +551,7 @@ impl Link {
             call.slot.disconnected(reason.clone());
         }
         self.end.notify_waiters();
-        self.credit.notify_waiters();
+        self.credit.give();
         self.passed.set(u64::MAX);
     }
 
@@ -584,6 +613,10 @@ impl Link {
 }
 
 impl State {
+    fn is_in_line(&self) -> bool {
+        !self.calls.is_empty() || self.outbox.has_unordered()
+    }
+
     fn parting(&self) -> Option<DisconnectReason> {
         let ours =
             |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());
