@@ -27,7 +27,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::{
@@ -40,7 +40,7 @@ pub use self::stats::LinkStats;
 pub(crate) use self::stats::Load;
 use self::{
     bell::Alarm,
-    call::{CallSlot, InvokeError, OutgoingCall, Stage},
+    call::OutgoingCall,
     credit::Credit,
     handlers::Waiting,
     hub::{Broadcast, Hub},
@@ -59,10 +59,7 @@ use crate::{
         ledger::{DropCause, Ledger},
         outbox::{Outbox, Outgoing, PushError},
     },
-    wire::{
-        code::{CallCode, CloseCode},
-        remote::Announcement,
-    },
+    wire::{code::CloseCode, remote::Announcement},
 };
 
 /// What all connections of one server or client share.
@@ -328,38 +325,6 @@ impl Link {
         Ok(())
     }
 
-    /// The caller that `slot` is of waits no longer. Gives how far the call had come; nothing if it has its
-    /// result already.
-    pub(crate) fn give_up(self: &Arc<Self>, slot: &Arc<CallSlot>, code: CallCode) -> Option<Stage> {
-        let stage = slot.give_up(code)?;
-        if stage == Stage::Admit {
-            self.withdraw(slot);
-        }
-        Some(stage)
-    }
-
-    /// What a caller is told whose deadline has come at `stage`.
-    pub(crate) fn overdue(&self, stage: Stage, elapsed: Duration) -> InvokeError {
-        match self.parting() {
-            Some(reason) => InvokeError::Disconnected { stage, reason },
-            None => InvokeError::Timeout { stage, elapsed },
-        }
-    }
-
-    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
-    fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
-        let (call, ending) = {
-            let mut state = self.lock();
-            let calls = &mut state.calls;
-            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
-            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
-        };
-        // An ending connection waits for the line to be empty.
-        if call.is_some() && ending {
-            self.wake();
-        }
-    }
-
     /// Counts the barrier of a reply that leaves now, with everything accepted before it.
     fn reply_barrier(&self) -> u64 {
         let mut state = self.lock();
@@ -400,15 +365,7 @@ impl Link {
         state.cursor = Some(cursor);
         self.mark_line(state);
         if slow {
-            let text = String::new();
-            self.end(
-                state,
-                Ending {
-                    code: CloseCode::SLOW_CONSUMER,
-                    text,
-                    graceful: false,
-                },
-            );
+            self.end(state, CloseCode::SLOW_CONSUMER, "", false);
         }
         true
     }
@@ -421,8 +378,12 @@ impl Link {
     }
 
     /// Notes how the connection is to end.
-    fn end(&self, state: &mut State, ending: Ending) {
-        state.ending = Some(ending);
+    fn end(&self, state: &mut State, code: CloseCode, text: &str, graceful: bool) {
+        state.ending = Some(Ending {
+            code,
+            text: text.into(),
+            graceful,
+        });
         state.outbox.close();
         self.ending.store(true, Ordering::Release);
     }
@@ -501,15 +462,7 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.ending.is_none() {
-                let text = text.into();
-                self.end(
-                    &mut state,
-                    Ending {
-                        code,
-                        text,
-                        graceful,
-                    },
-                );
+                self.end(&mut state, code, text, graceful);
             }
             state.due = true;
         }

@@ -8,7 +8,13 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, Bytes};
 
@@ -212,6 +218,40 @@ fn too_large(limit: usize) -> InvokeError {
     InvokeError::TooLarge {
         what: What::Response,
         limit,
+    }
+}
+
+impl Link {
+    /// The caller that `slot` is of waits no longer. Gives how far the call had come; nothing if it has its
+    /// result already.
+    pub(crate) fn give_up(self: &Arc<Self>, slot: &Arc<CallSlot>, code: CallCode) -> Option<Stage> {
+        let stage = slot.give_up(code)?;
+        if stage == Stage::Admit {
+            self.withdraw(slot);
+        }
+        Some(stage)
+    }
+
+    /// What a caller is told whose deadline has come at `stage`.
+    pub(crate) fn overdue(&self, stage: Stage, elapsed: Duration) -> InvokeError {
+        match self.parting() {
+            Some(reason) => InvokeError::Disconnected { stage, reason },
+            None => InvokeError::Timeout { stage, elapsed },
+        }
+    }
+
+    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
+    fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+        let (call, ending) = {
+            let mut state = self.lock();
+            let calls = &mut state.calls;
+            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
+            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
+        };
+        // An ending connection waits for the line to be empty.
+        if call.is_some() && ending {
+            self.wake();
+        }
     }
 }
 
