@@ -49,8 +49,9 @@ pub(crate) async fn when_there_is_room(
     link: &Arc<Link>,
     fire: impl Fn() -> Result<(), FireError>,
 ) -> Result<(), FireError> {
+    let waits = link.credit.waits();
     loop {
-        let mut room = pin!(link.credit.notified());
+        let mut room = pin!(waits.room());
         room.as_mut().enable();
         match fire() {
             // With `Flush::Tick` there would be no room before a tick that may wait for this.

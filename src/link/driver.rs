@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -256,8 +256,6 @@ impl<C: HandlerContext> Driver<C> {
                             }
                         }
                     });
-                    // Whatever handlers fired up to here goes out below; what comes later shows at the end.
-                    self.link.alarm.run();
                     self.work();
                     let mut ticks = 0;
                     self.sources.ping.answer(|cx| {
@@ -364,6 +362,9 @@ impl<C: HandlerContext> Driver<C> {
         let mut ended = true;
         // Places that are free again are for those that wait in line.
         while std::mem::take(&mut ended) {
+            // Whatever handlers and callbacks fired up to here goes out below, and what they called begins;
+            // what comes later shows at the end.
+            self.link.alarm.run();
             self.begin();
             self.sources.work.answer(|_| {
                 self.work.poll(|done| {
@@ -380,6 +381,9 @@ impl<C: HandlerContext> Driver<C> {
 
     /// Starts calls and unordered events whose turn it is.
     fn begin(&mut self) {
+        if !self.link.in_line.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.link.lock();
         while self.calls < self.link.calls_in_flight {
             let Some(call) = state.calls.pop_front() else {
@@ -410,12 +414,14 @@ impl<C: HandlerContext> Driver<C> {
                 Done::Event
             }));
         }
+        let in_line = state.is_in_line();
+        self.link.in_line.store(in_line, Ordering::Release);
     }
 
     /// Sends what can be sent, and moves an ending connection on towards its end; `unread` says that
     /// there is more to read.
     fn send(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<DisconnectReason> {
-        if matches!(self.phase, Phase::Running) {
+        if matches!(self.phase, Phase::Running) && self.link.is_ending() {
             let ending = self.link.lock().ending.clone();
             match ending {
                 Some(ending) if !ending.graceful => return Poll::Ready(self.close(ending)),

@@ -5,6 +5,7 @@
 
 mod bell;
 pub(crate) mod call;
+mod credit;
 pub(crate) mod driver;
 mod handlers;
 pub(crate) mod hub;
@@ -39,7 +40,8 @@ pub use self::stats::LinkStats;
 pub(crate) use self::stats::Load;
 use self::{
     bell::Alarm,
-    call::{CallSlot, OutgoingCall},
+    call::OutgoingCall,
+    credit::Credit,
     handlers::Waiting,
     hub::{Broadcast, Hub},
     mismatch::{Differences, Mismatches},
@@ -84,8 +86,11 @@ pub(crate) struct Link {
     alarm: Arc<Alarm>,
     /// Whether the hub knows that there is something to send at the next flush.
     parked: AtomicBool,
-    /// Notified when bytes have left the outbox.
-    pub(crate) credit: Notify,
+    /// Whether calls or unordered events are in line, so that the task only looks if there are.
+    in_line: AtomicBool,
+    /// Whether the connection is to end.
+    ending: AtomicBool,
+    pub(crate) credit: Credit,
     /// Default-lane events of the peer that are done with.
     passed: Passed,
     ended: OnceLock<DisconnectReason>,
@@ -172,7 +177,9 @@ impl Link {
             }),
             alarm: Arc::default(),
             parked: AtomicBool::new(false),
-            credit: Notify::new(),
+            in_line: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            credit: Credit::default(),
             passed: Passed::default(),
             ended: OnceLock::new(),
             end: Notify::new(),
@@ -204,6 +211,7 @@ impl Link {
             self.apply_log(&mut state);
             let differ = self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
+            self.mark_line(&state);
             state.due |= state.outbox.is_crowded();
             let result = result.map(|()| self.may_leave(&state));
             (result, state.outbox.take_lane_too_many(), differ)
@@ -309,25 +317,12 @@ impl Link {
             call.barrier = state.outbox.barrier();
             state.due |= call.ordered;
             state.calls.push_back(call);
+            self.mark_line(&state);
             differ
         };
         differ.report(self.id);
         self.wake();
         Ok(())
-    }
-
-    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
-    pub(crate) fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
-        let (call, ending) = {
-            let mut state = self.lock();
-            let calls = &mut state.calls;
-            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
-            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
-        };
-        // An ending connection waits for the line to be empty.
-        if call.is_some() && ending {
-            self.wake();
-        }
     }
 
     /// Counts the barrier of a reply that leaves now, with everything accepted before it.
@@ -368,16 +363,29 @@ impl Link {
             }
         });
         state.cursor = Some(cursor);
+        self.mark_line(state);
         if slow {
-            let text = String::new();
-            state.ending = Some(Ending {
-                code: CloseCode::SLOW_CONSUMER,
-                text,
-                graceful: false,
-            });
-            state.outbox.close();
+            self.end(state, CloseCode::SLOW_CONSUMER, "", false);
         }
         true
+    }
+
+    /// Has the task look for calls and unordered events, if there are any.
+    fn mark_line(&self, state: &State) {
+        if state.is_in_line() {
+            self.in_line.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes how the connection is to end.
+    fn end(&self, state: &mut State, code: CloseCode, text: &str, graceful: bool) {
+        state.ending = Some(Ending {
+            code,
+            text: text.into(),
+            graceful,
+        });
+        state.outbox.close();
+        self.ending.store(true, Ordering::Release);
     }
 
     /// False if the player is too far behind.
@@ -454,20 +462,15 @@ impl Link {
             let mut state = self.lock();
             self.apply_log(&mut state);
             if state.ending.is_none() {
-                state.ending = Some(Ending {
-                    code,
-                    text: text.into(),
-                    graceful,
-                });
+                self.end(&mut state, code, text, graceful);
             }
             state.due = true;
-            state.outbox.close();
         }
         self.wake();
     }
 
     fn is_ending(&self) -> bool {
-        self.lock().ending.is_some()
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Ends the connection because of what the peer did.
@@ -501,7 +504,7 @@ impl Link {
             call.slot.disconnected(reason.clone());
         }
         self.end.notify_waiters();
-        self.credit.notify_waiters();
+        self.credit.give();
         self.passed.set(u64::MAX);
     }
 
@@ -563,6 +566,10 @@ impl Link {
 }
 
 impl State {
+    fn is_in_line(&self) -> bool {
+        !self.calls.is_empty() || self.outbox.has_unordered()
+    }
+
     fn parting(&self) -> Option<DisconnectReason> {
         let ours =
             |Ending { code, text, .. }: &Ending| DisconnectReason::from_here(*code, text.clone());

@@ -133,11 +133,12 @@ impl Outbound {
                 };
                 moved = true;
                 let mut state = self.link.lock();
-                for chunk in lane.queue.drain(..whole) {
-                    state.outbox.wrote(&chunk);
+                for _ in 0..whole {
+                    let written = lane.queue.pop_front();
+                    state.outbox.wrote(&written.unwrap_or_default());
                 }
                 drop(state);
-                self.link.credit.notify_waiters();
+                self.link.credit.give();
             }
             // The queue holds a few pieces; the outbox may have more of this lane.
             if lane.finish
@@ -192,7 +193,7 @@ impl Outbound {
         }
         if budget < before {
             self.gauged.spend(before - budget);
-            link.credit.notify_waiters();
+            link.credit.give();
         }
         let state = link.lock();
         if state.outbox.unreliable_bytes() > 0 {
@@ -206,7 +207,7 @@ impl Outbound {
         let gave_way = state.outbox.age_unreliable(clock::now(), SUPERSEDED_AFTER);
         drop(state);
         if gave_way {
-            self.link.credit.notify_waiters();
+            self.link.credit.give();
         }
     }
 
@@ -382,7 +383,7 @@ pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
     send.give_way();
     if send.write_last(bytes).await.is_ok() {
         link.lock().outbox.wrote_unordered(id, len);
-        link.credit.notify_waiters();
+        link.credit.give();
         let stopped = send.stopped();
         drop(send);
         // The leaver waits for this, so that nothing it accepted is left behind.

@@ -29,8 +29,9 @@ use tokio::{
     task::AbortHandle,
 };
 
-use self::deadlines::{Deadline, Deadlines};
+use self::deadlines::Deadlines;
 pub(crate) use self::{
+    deadlines::Deadline,
     gauge::{FLOOR, Gauge},
     transport::{DATAGRAM_QUEUE, client_config, open_window, server_config},
 };

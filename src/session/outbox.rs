@@ -282,6 +282,11 @@ impl Outbox {
         self.unreliable.len()
     }
 
+    /// Whether an unordered event is left to be taken out.
+    pub(crate) fn has_unordered(&self) -> bool {
+        !self.unordered.is_empty()
+    }
+
     /// Whether nothing is left to be taken out.
     pub(crate) fn is_taken(&self) -> bool {
         self.unordered.is_empty()

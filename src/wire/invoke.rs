@@ -202,8 +202,9 @@ fn read_millis(reader: &mut Reader<'_>) -> Result<Duration, Malformed> {
 
 /// Rounds up: what is left of a deadline must not become nothing.
 fn millis(duration: Duration) -> u64 {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
-    u64::from(u32::try_from(millis).unwrap_or(u32::MAX))
+    let whole = duration.as_secs().saturating_mul(1000);
+    let millis = whole.saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)));
+    millis.min(u64::from(u32::MAX))
 }
 
 /// The most that a request has beyond its body: version, id, time, barrier, flags, depth, length.

@@ -166,7 +166,7 @@ fn client_answers(server: &Server, client: &Client) {
     assert_eq!(call.blocking(), Ok(2));
 }
 
-async fn world() -> (Server, Client) {
+pub(crate) async fn world() -> (Server, Client) {
     let identity = Identity::self_signed(["localhost"]).unwrap();
     let server = Server::builder("127.0.0.1:0", identity)
         .remotes(&[&ASK, &UNIT])

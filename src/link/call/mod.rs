@@ -8,12 +8,18 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, Bytes};
 
 pub use self::error::{BusyScope, Delivery, InvokeError, Stage, What};
-pub(crate) use self::slot::CallSlot;
+pub(crate) use self::slot::{CallSlot, Listener};
 use super::{
     Link,
     reason::DisconnectReason,
@@ -122,12 +128,18 @@ async fn talk(link: &Arc<Link>, call: OutgoingCall) -> Result<Bytes, InvokeError
         InvokeError::Disconnected { stage, reason }
     };
 
-    slot.enter(Stage::Open);
-    let (send, recv) = link
-        .connection
-        .open_bi()
-        .await
-        .map_err(|_| lost(Stage::Open))?;
+    let opened = {
+        let mut open = pin!(link.connection.open_bi());
+        // A stage that is over at once is nobody's to see.
+        match poll_fn(|cx| Poll::Ready(open.as_mut().poll(cx))).await {
+            Poll::Ready(opened) => opened,
+            Poll::Pending => {
+                slot.enter(Stage::Open);
+                open.await
+            }
+        }
+    };
+    let (send, recv) = opened.map_err(|_| lost(Stage::Open))?;
     let mut talk = Conversation {
         send: Writer::new(send, CallCode::CANCELLED),
         recv: Reader::new(recv, CallCode::CANCELLED),
@@ -178,11 +190,13 @@ async fn talk(link: &Arc<Link>, call: OutgoingCall) -> Result<Bytes, InvokeError
     })?;
     let barrier = reply.barrier();
     if call.ordered {
-        slot.enter(Stage::Barrier);
         check_barrier(link, barrier)?;
-        link.passed.reach(barrier).await;
+        if link.passed.count() < barrier {
+            slot.enter(Stage::Barrier);
+            link.passed.reach(barrier).await;
+            slot.enter(Stage::Decode);
+        }
     }
-    slot.enter(Stage::Decode);
     match reply {
         Reply::Ok { body, .. } if body.len() > call.reply_limit => Err(too_large(call.reply_limit)),
         Reply::Ok { body, .. } => Ok(body),
@@ -204,6 +218,40 @@ fn too_large(limit: usize) -> InvokeError {
     InvokeError::TooLarge {
         what: What::Response,
         limit,
+    }
+}
+
+impl Link {
+    /// The caller that `slot` is of waits no longer. Gives how far the call had come; nothing if it has its
+    /// result already.
+    pub(crate) fn give_up(self: &Arc<Self>, slot: &Arc<CallSlot>, code: CallCode) -> Option<Stage> {
+        let stage = slot.give_up(code)?;
+        if stage == Stage::Admit {
+            self.withdraw(slot);
+        }
+        Some(stage)
+    }
+
+    /// What a caller is told whose deadline has come at `stage`.
+    pub(crate) fn overdue(&self, stage: Stage, elapsed: Duration) -> InvokeError {
+        match self.parting() {
+            Some(reason) => InvokeError::Disconnected { stage, reason },
+            None => InvokeError::Timeout { stage, elapsed },
+        }
+    }
+
+    /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
+    fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+        let (call, ending) = {
+            let mut state = self.lock();
+            let calls = &mut state.calls;
+            let at = calls.iter().position(|call| Arc::ptr_eq(&call.slot, slot));
+            (at.and_then(|at| calls.remove(at)), state.ending.is_some())
+        };
+        // An ending connection waits for the line to be empty.
+        if call.is_some() && ending {
+            self.wake();
+        }
     }
 }
 
@@ -231,8 +279,16 @@ pub(super) fn put_in_front(
     encode(body_len, &mut rest);
     let unused = rest.len();
     let len = HEADER_ROOM - unused;
-    let start = room - len;
-    message[start..room].copy_from_slice(&header[..len]);
+    let mut end = room;
+    let slack = message.capacity() - message.len();
+    if (1..=SMALL).contains(&slack) && body_len <= SMALL {
+        // A buffer that is full to its end needs no second allocation to be shared.
+        message.resize(message.len() + slack, 0);
+        message.copy_within(room..room + body_len, room + slack);
+        end += slack;
+    }
+    let start = end - len;
+    message[start..end].copy_from_slice(&header[..len]);
     let mut message = Bytes::from(message);
     message.advance(start);
     message
@@ -240,3 +296,5 @@ pub(super) fn put_in_front(
 
 /// Room for the longer of the two headers.
 const HEADER_ROOM: usize = 64;
+/// Moving as many bytes takes less than an allocation.
+const SMALL: usize = 256;

@@ -28,7 +28,7 @@ struct Inner {
 
 enum State {
     Waiting {
-        caller: Option<Waker>,
+        caller: Caller,
         task: Option<Waker>,
     },
     Done(Result<Bytes, InvokeError>),
@@ -38,17 +38,38 @@ enum State {
     GivenUp(CallCode),
 }
 
+/// Who is to hear of the result.
+enum Caller {
+    /// Nobody yet.
+    None,
+    Task(Waker),
+    Listener(Arc<dyn Listener>),
+}
+
+/// A caller without a task that waits.
+pub(crate) trait Listener: Send + Sync {
+    /// Called at most once, with no lock held.
+    fn hear(&self, result: Result<Bytes, InvokeError>);
+}
+
 impl CallSlot {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(Inner {
                 stage: Stage::Admit,
                 state: State::Waiting {
-                    caller: None,
+                    caller: Caller::None,
                     task: None,
                 },
             }),
         })
+    }
+
+    /// Tells `listener` of the result, which nobody else waits for.
+    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) {
+        if let State::Waiting { caller, .. } = &mut self.lock().state {
+            *caller = Caller::Listener(listener);
+        }
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -68,17 +89,23 @@ impl CallSlot {
 
     /// Puts the result in; what comes after the first is dropped.
     pub(super) fn complete(&self, result: Result<Bytes, InvokeError>) {
-        let caller = {
-            let mut inner = self.lock();
-            let State::Waiting { caller, .. } = &mut inner.state else {
-                return;
-            };
-            let caller = caller.take();
-            inner.state = State::Done(result);
-            caller
+        let mut inner = self.lock();
+        let State::Waiting { caller, .. } = &mut inner.state else {
+            return;
         };
-        if let Some(caller) = caller {
-            caller.wake();
+        match std::mem::replace(caller, Caller::None) {
+            Caller::Listener(listener) => {
+                inner.state = State::Over;
+                drop(inner);
+                listener.hear(result);
+            }
+            caller => {
+                inner.state = State::Done(result);
+                drop(inner);
+                if let Caller::Task(caller) = caller {
+                    caller.wake();
+                }
+            }
         }
     }
 
@@ -91,9 +118,9 @@ impl CallSlot {
 
     /// The caller's side: takes the result out. After that it is pending for good.
     pub(crate) fn poll_result(&self, cx: &Context<'_>) -> Poll<Result<Bytes, InvokeError>> {
-        let is_known = |caller: &Option<Waker>| {
-            let known = caller.as_ref();
-            known.is_some_and(|known| known.will_wake(cx.waker()))
+        let is_known = |caller: &Caller| match caller {
+            Caller::Task(known) => known.will_wake(cx.waker()),
+            Caller::None | Caller::Listener(_) => false,
         };
         // A waker is the program's: it is made and dropped where no lock is held.
         let mut waker = None;
@@ -107,7 +134,7 @@ impl CallSlot {
                         waker = Some(cx.waker().clone());
                         continue;
                     };
-                    let before = caller.replace(new);
+                    let before = std::mem::replace(caller, Caller::Task(new));
                     drop(inner);
                     drop(before);
                     return Poll::Pending;
@@ -130,7 +157,7 @@ impl CallSlot {
             let State::Waiting { caller, task } = &mut inner.state else {
                 return None;
             };
-            let (caller, task) = (caller.take(), task.take());
+            let (caller, task) = (std::mem::replace(caller, Caller::None), task.take());
             inner.state = State::GivenUp(code);
             (stage, caller, task)
         };

@@ -208,6 +208,21 @@ fn a_header_stands_right_before_its_body() {
 }
 
 #[test]
+fn a_body_stays_whole_whatever_room_its_buffer_has() {
+    for body_len in [0, 1, 41, SMALL, SMALL + 1, 5000] {
+        for slack in [0, 1, 41, SMALL, SMALL + 1, 5000] {
+            let body: Vec<u8> = (0..body_len).map(|at| at as u8).collect();
+            let mut message = Vec::with_capacity(8 + body_len + slack);
+            message.resize(8, 0);
+            message.extend_from_slice(&body);
+            let framed = put_in_front(message, 8, |_, out| out.put_slice(b"head"));
+            assert_eq!(framed[..4], *b"head");
+            assert_eq!(framed[4..], body);
+        }
+    }
+}
+
+#[test]
 fn there_is_room_for_the_longest_headers() {
     const { assert!(MAX_REQUEST_HEADER <= HEADER_ROOM && MAX_REPLY_HEADER <= HEADER_ROOM) }
     let header = RequestHeader {

@@ -1,5 +1,7 @@
 //! Invocations: the caller's half of a call, with a deadline of its own.
 
+mod callback;
+
 use std::{
     fmt,
     future::{IntoFuture, poll_fn},
@@ -10,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::callback::Callback;
 use crate::{
     blocking::{may_not_block, wait},
     codec::{self, EncodeError},
@@ -103,6 +106,41 @@ impl Prepared {
             announce: Box::new(announce),
         })
     }
+
+    /// Itself, unless it is within too many others.
+    fn within_depth(self, depth: u8) -> Result<Self, InvokeError> {
+        match depth > MAX_CALL_DEPTH {
+            true => Err(InvokeError::TooDeep {
+                limit: MAX_CALL_DEPTH,
+            }),
+            false => Ok(self),
+        }
+    }
+
+    /// Puts it in line.
+    fn submit(self, depth: u8, deadline: Instant, slot: Arc<CallSlot>) -> Result<(), InvokeError> {
+        let call = OutgoingCall {
+            id: self.id,
+            request: self.request,
+            ordered: self.ordered,
+            barrier: 0,
+            depth,
+            deadline,
+            reply_limit: self.reply_limit,
+            slot,
+        };
+        let submitted = self.link.submit(call, self.announce);
+        submitted.map_err(|error| match error {
+            SubmitError::Full => InvokeError::Busy {
+                scope: BusyScope::LocalQueue,
+                retry_after: None,
+            },
+            SubmitError::Closed(reason) => InvokeError::Disconnected {
+                stage: Stage::Admit,
+                reason,
+            },
+        })
+    }
 }
 
 impl<R: Payload> Invocation<R> {
@@ -151,16 +189,30 @@ impl<R: Payload> Invocation<R> {
     /// For programs that do not await: the callback runs exactly once, by the deadline, and must not
     /// block. A call made in the callback of another never leaves the network's thread.
     pub fn then(self, callback: impl FnOnce(Result<R, InvokeError>) + Send + 'static) {
-        let thread = match &self.call {
-            Ok(call) => self.network.thread_of(call.link.thread()),
-            Err(_) => 0,
+        let began = self.network.now();
+        let deadline = self.deadline(began);
+        let (network, name) = (self.network, self.name);
+        let call = self.call.and_then(|call| call.within_depth(self.depth));
+        let call = match call {
+            Ok(call) => call,
+            Err(error) => {
+                let error = error.about(name, network.now().duration_since(began));
+                let run = async move { _ = guarded(|| callback(Err(error))) };
+                network.runtime(0).spawn(run);
+                return;
+            }
         };
-        let runtime = self.network.runtime(thread).clone();
-        runtime.spawn(async move {
-            let result = self.run().await;
-            // A panic is logged, as a handler's is.
-            let _ = guarded(|| callback(result));
-        });
+        let (slot, link) = (CallSlot::new(), call.link.clone());
+        let times = (name, began, deadline);
+        let callback = Callback::start(&slot, link, network, times, callback);
+        if let Err(error) = call.submit(self.depth, deadline, slot) {
+            callback.fail(error);
+        }
+    }
+
+    fn deadline(&self, began: Instant) -> Instant {
+        let longest = self.longest.min(MAX_TIMEOUT);
+        began + self.timeout.clamp(SHORTEST, longest)
     }
 
     async fn run(self) -> Result<R, InvokeError> {
@@ -173,38 +225,10 @@ impl<R: Payload> Invocation<R> {
     }
 
     async fn resolve(self, began: Instant) -> Result<R, InvokeError> {
-        let call = self.call?;
-        if self.depth > MAX_CALL_DEPTH {
-            return Err(InvokeError::TooDeep {
-                limit: MAX_CALL_DEPTH,
-            });
-        }
-        let longest = self.longest.min(MAX_TIMEOUT);
-        let deadline = began + self.timeout.clamp(SHORTEST, longest);
-        let slot = CallSlot::new();
-        let outgoing = OutgoingCall {
-            id: call.id,
-            request: call.request,
-            ordered: call.ordered,
-            barrier: 0,
-            depth: self.depth,
-            deadline,
-            reply_limit: call.reply_limit,
-            slot: slot.clone(),
-        };
-        let link = call.link;
-        if let Err(error) = link.submit(outgoing, call.announce) {
-            return Err(match error {
-                SubmitError::Full => InvokeError::Busy {
-                    scope: BusyScope::LocalQueue,
-                    retry_after: None,
-                },
-                SubmitError::Closed(reason) => InvokeError::Disconnected {
-                    stage: Stage::Admit,
-                    reason,
-                },
-            });
-        }
+        let deadline = self.deadline(began);
+        let call = self.call?.within_depth(self.depth)?;
+        let (slot, link) = (CallSlot::new(), call.link.clone());
+        call.submit(self.depth, deadline, slot.clone())?;
         // Gives the call up when it is dropped, and does nothing once there is a result.
         let mut waiting = Waiting {
             slot,
@@ -226,26 +250,25 @@ impl<R: Payload> Invocation<R> {
                 let Some(stage) = waiting.give_up(CallCode::CALLER_DEADLINE) else {
                     continue;
                 };
-                return Poll::Ready(Err(match waiting.link.parting() {
-                    Some(reason) => InvokeError::Disconnected { stage, reason },
-                    None => InvokeError::Timeout {
-                        stage,
-                        elapsed: self.network.now().duration_since(began),
-                    },
-                }));
+                let elapsed = self.network.now().duration_since(began);
+                return Poll::Ready(Err(waiting.link.overdue(stage, elapsed)));
             }
         })
         .await;
         waiting.over = true;
         drop(waiting);
-        let body = result?;
-        handler::arguments(&body).map_err(|error| {
-            tracing::debug!(%error, "a result does not decode");
-            InvokeError::Decode {
-                what: What::Response,
-            }
-        })
+        decoded(&result?)
     }
+}
+
+/// What a reply says, in the caller's type.
+fn decoded<R: Payload>(body: &[u8]) -> Result<R, InvokeError> {
+    handler::arguments(body).map_err(|error| {
+        tracing::debug!(%error, "a result does not decode");
+        InvokeError::Decode {
+            what: What::Response,
+        }
+    })
 }
 
 impl<R: Payload> IntoFuture for Invocation<R> {
@@ -277,11 +300,7 @@ struct Waiting {
 impl Waiting {
     /// Waits no longer. Gives how far the call had come; nothing if it has its result already.
     fn give_up(&self, code: CallCode) -> Option<Stage> {
-        let stage = self.slot.give_up(code)?;
-        if stage == Stage::Admit {
-            self.link.withdraw(&self.slot);
-        }
-        Some(stage)
+        self.link.give_up(&self.slot, code)
     }
 }
 
