@@ -50,6 +50,7 @@ use self::{
 use crate::{
     clock,
     config::{Flush, Limits, Timeouts},
+    handler::guarded,
     network,
     registry::Registry,
     session::{
@@ -481,6 +482,16 @@ impl Link {
         self.finish(CloseCode::SLOW_CONSUMER, "", false);
     }
 
+    /// Ends a connection whose driver will not run, if it has not ended.
+    pub(crate) fn abandon(&self, reason: DisconnectReason) {
+        if self.ended().is_none() {
+            let code = CloseCode::INTERNAL;
+            self.connection
+                .close(code.as_u32().into(), code.text().as_bytes());
+            self.end_with(reason);
+        }
+    }
+
     /// The connection has ended: whoever waits for it is told.
     fn end_with(&self, reason: DisconnectReason) {
         if let Some(hub) = &self.hub {
@@ -500,9 +511,11 @@ impl Link {
         for call in calls {
             call.slot.disconnected(reason.clone());
         }
-        self.end.notify_waiters();
-        self.credit.notify_waiters();
         self.passed.set(u64::MAX);
+        for waited in [&self.end, &self.credit] {
+            // The code of whoever polls.
+            let _ = guarded(|| waited.notify_waiters());
+        }
     }
 
     /// Why the connection ended, once it has.

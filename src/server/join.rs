@@ -551,11 +551,14 @@ impl Drop for Present {
             player,
             reason,
         } = self;
+        // Its task may have ended before the driver's began: nobody else tells those who wait for it.
+        player.link().abandon(reason.clone());
         for hook in server.removing() {
             let _ = guarded(|| hook(player.clone(), reason.clone()));
         }
         server.leave(player, reason);
-        tracing::debug!(?player, %reason, "left");
+        // A log is the program's code, and this may run because it panicked.
+        let _ = guarded(|| tracing::debug!(?player, %reason, "left"));
     }
 }
 

@@ -12,6 +12,7 @@ mod credit;
 mod ends;
 mod flood;
 mod handlers;
+mod log;
 mod panics;
 mod raw;
 mod reply;

@@ -14,7 +14,7 @@ use super::{
     DisconnectReason,
     error::{InvokeError, Stage},
 };
-use crate::wire::code::CallCode;
+use crate::{handler::guarded, wire::code::CallCode};
 
 /// Where a caller waits; the connection's task puts the result in.
 pub(crate) struct CallSlot {
@@ -78,7 +78,8 @@ impl CallSlot {
             caller
         };
         if let Some(caller) = caller {
-            caller.wake();
+            // The code of whoever polls: others wait to be told after this one.
+            let _ = guarded(|| caller.wake());
         }
     }
 

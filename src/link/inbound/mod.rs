@@ -314,8 +314,8 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
     fn watch(&mut self) -> Instant {
-        let since = self.turn.now;
-        let now = watch(self.turn.run.remote(), since);
+        let (run, since) = (&self.turn.run, self.turn.now);
+        let now = watch(run.remote(), run.unseen(), since);
         self.turn.run.look(now.saturating_duration_since(since));
         now
     }
@@ -444,7 +444,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.offered = id;
         self.start_pending(entry.spec.name);
-        self.look_at_clock(watch(entry.spec.name, now));
+        self.look_at_clock(watch(entry.spec.name, 1, now));
         Ok(Offered::Taken)
     }
 
