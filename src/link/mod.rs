@@ -12,6 +12,7 @@ mod inbound;
 mod mismatch;
 mod outbound;
 mod passed;
+mod pieces;
 pub(crate) mod reason;
 mod room;
 mod serve;

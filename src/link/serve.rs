@@ -4,7 +4,7 @@
 //! runs on the program's runtime and holds its permit until it ends, whether or not anybody waits.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -64,7 +64,7 @@ pub(super) struct Serving<C> {
     /// Places for calls that wait for a handler.
     unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
-    rates: Mutex<HashMap<u32, Bucket>>,
+    rates: Mutex<BTreeMap<u32, Bucket>>,
     offences: Arc<Offences>,
     calls_over: AtomicU64,
     bad_calls: AtomicU64,

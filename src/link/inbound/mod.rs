@@ -30,7 +30,7 @@ use crate::{
     remote::RemoteKind,
     session::{
         Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
-        ledger::DropCause,
+        growth::push_to_few, ledger::DropCause,
     },
     wire::{control::Control, prelude::PreludeReader},
 };
@@ -54,8 +54,6 @@ pub(super) struct Inbound<C> {
     busy: bool,
     last: LastHeard<C>,
     pending: Vec<HandlerFuture<()>>,
-    /// Where a read puts what it got; empty between two reads.
-    chunks: [Bytes; 16],
     turn: Turn,
     pace: Pace,
     /// The player has been removed.
@@ -157,7 +155,6 @@ impl<C: HandlerContext> Inbound<C> {
             offered: 0,
             last: LastHeard::nobody(),
             pending: Vec::new(),
-            chunks: Default::default(),
             turn: Turn::endless(now),
             ignores_events: false,
         }
@@ -166,7 +163,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// The peer opened a unidirectional stream.
     pub(super) fn accept(&mut self, recv: RecvStream) {
         let content = Content::Prelude(PreludeReader::default());
-        self.streams.push(Stream { recv, content });
+        push_to_few(&mut self.streams, Stream { recv, content });
     }
 
     /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
