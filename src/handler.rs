@@ -369,7 +369,9 @@ pub(crate) fn incident_of(panic: &(dyn Any + Send)) -> IncidentId {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text");
-    tracing::error!(%incident, text, "handler panicked");
+    // A log is the program's code as well, and this is told where a panic has to end.
+    let log = || tracing::error!(%incident, text, "handler panicked");
+    let _ = catch_unwind(log);
     incident
 }
 

@@ -4,11 +4,12 @@
 
 use std::{
     fs,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use farfire::{
-    Client, ClientBuilder, Network, RemoteEvent, Server, StartError, Timeouts,
+    Client, ClientBuilder, Network, RemoteEvent, RemoteFunction, Server, StartError, Timeouts,
     tls::{Identity, Trust},
 };
 use tokio::sync::Mutex;
@@ -16,6 +17,7 @@ use tokio::sync::Mutex;
 /// Threads are counted per process: one test at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 const HI: RemoteEvent<()> = RemoteEvent::new("Hi");
+const ASK: RemoteFunction<(), ()> = RemoteFunction::new("Ask");
 
 /// Design 3: dropping the last handle ends the threads, whatever came before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,6 +66,28 @@ async fn threads_end_with_the_last_handle() {
     within(client.disconnected()).await;
     drop((client, server));
     all_end("cycles").await;
+
+    // Callbacks of calls that are answered, too late, and not in line at all.
+    let server = serve();
+    server.on_server_invoke(&ASK, |_, ()| {});
+    let client = within(self::client(&server, "Ada").connect())
+        .await
+        .unwrap();
+    let (heard, hears) = mpsc::channel();
+    let ask = |timeout| {
+        let heard = heard.clone();
+        let call = client.invoke_server(&ASK, &()).timeout(timeout);
+        call.then(move |result| heard.send(result.is_ok()).unwrap());
+    };
+    ask(Duration::from_secs(9));
+    assert!(hears.recv().unwrap());
+    ask(Duration::ZERO);
+    let _ = hears.recv().unwrap();
+    within(client.leave()).await;
+    ask(Duration::from_secs(9));
+    assert!(!hears.recv().unwrap());
+    drop((client, server));
+    all_end("callbacks").await;
 
     // A player that outlives its server.
     let server = serve();

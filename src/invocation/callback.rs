@@ -73,8 +73,14 @@ impl<R: Payload, F: FnOnce(Result<R, InvokeError>) + Send + 'static> Callback<R,
         this
     }
 
+    /// Runs it with an error, as the call found no place in line: nobody else brings one, or lets go of it.
+    pub(super) fn refuse(&self, error: InvokeError) {
+        self.slot.give_up(CallCode::CANCELLED);
+        self.fail(error);
+    }
+
     /// Runs it with an error, after whoever brings it is done with whatever it does.
-    pub(super) fn fail(&self, error: InvokeError) {
+    fn fail(&self, error: InvokeError) {
         let Some(callback) = self.take() else { return };
         let error = self.about(error);
         let thread = self.network.thread_of(self.link.thread());

@@ -206,7 +206,7 @@ impl<R: Payload> Invocation<R> {
         let times = (name, began, deadline);
         let callback = Callback::start(&slot, link, network, times, callback);
         if let Err(error) = call.submit(self.depth, deadline, slot) {
-            callback.fail(error);
+            callback.refuse(error);
         }
     }
 

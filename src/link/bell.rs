@@ -2,6 +2,20 @@
 //!
 //! A task that waits for several things is woken for any of them, and without bells would ask them all
 //! each time. Knows nothing about what the sources are.
+//!
+//! That no ring is lost rests on three orders, each of which is that of one atomic, so that acquiring and releasing is
+//! enough:
+//!
+//! - *What was done before a ring is seen by whoever asks.* A bell's state is only ever swapped or exchanged, never
+//!   stored: each change continues what the one before it released, and so taking the bell off (`ANSWERED`) acquires from
+//!   everyone who rang since it was last taken off, not only from the last one.
+//! - *What rings while it is asked rings on.* `ANSWERED` becomes `QUIET` only if nobody has rung in between. The task
+//!   finds `RUNG` before it sleeps, as it reads what its own exchange saw.
+//! - *A task that falls asleep is woken.* It looks at the bells, and then makes `RUNNING` to `IDLE`; whoever rings
+//!   changes the bell, and then marks the activity. In the order of the activity's changes either the mark comes
+//!   first, and the exchange fails, or it comes later, finds `IDLE` and wakes. For that a mark is a change even if it
+//!   leaves the activity as it is: a mere load could still see `RUNNING_AGAIN` of before the task began to
+//!   [`run`](Alarm::run), while the task does not see the bell yet.
 
 use std::{
     sync::{
@@ -28,14 +42,17 @@ impl Alarm {
 
     /// Marks that there is something to do, and gives what the task was about before.
     fn mark(&self) -> u8 {
-        let next = |now| match now {
-            IDLE => Some(SCHEDULED),
-            RUNNING => Some(RUNNING_AGAIN),
-            _ => None,
+        let next = |now| {
+            Some(match now {
+                IDLE => SCHEDULED,
+                RUNNING => RUNNING_AGAIN,
+                // Written nonetheless, see above.
+                unchanged => unchanged,
+            })
         };
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         let before = self.activity.fetch_update(set, fetch, next);
-        before.unwrap_or_else(|unchanged| unchanged)
+        before.unwrap_or_else(|before| before)
     }
 
     /// Has the task run, for the thread that it runs on.
@@ -148,7 +165,12 @@ const ANSWERED: u8 = 2;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::{
+        hint::spin_loop,
+        sync::atomic::{AtomicBool, AtomicUsize},
+        thread::{self, Thread},
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -212,5 +234,83 @@ mod tests {
         assert!(alarm.schedule(), "another thread has something to send");
         waker.expect("it rings from the beginning").wake();
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    /// A task that is a thread.
+    struct Sleeper {
+        thread: Thread,
+        woken: AtomicBool,
+    }
+
+    impl Wake for Sleeper {
+        fn wake(self: Arc<Self>) {
+            self.woken.store(true, Ordering::Release);
+            self.thread.unpark();
+        }
+    }
+
+    impl Sleeper {
+        /// False if nobody wakes it.
+        fn sleep(&self) -> bool {
+            let began = Instant::now();
+            while !self.woken.swap(false, Ordering::AcqRel) {
+                if began.elapsed() > GUARD {
+                    return false;
+                }
+                thread::park_timeout(GUARD);
+            }
+            true
+        }
+    }
+
+    const GUARD: Duration = Duration::from_secs(20);
+
+    /// Whoever rings waits until what it brought is seen, so that one lost ring is the end.
+    #[test]
+    fn no_ring_is_lost_between_two_threads() {
+        const RINGS: usize = 5_000;
+        let (given, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let lost = AtomicBool::new(false);
+        let sleeper = Arc::new(Sleeper {
+            thread: thread::current(),
+            woken: AtomicBool::new(false),
+        });
+        let alarm = Arc::<Alarm>::default();
+        let source = Source::new(&alarm);
+        let bell = source.waker();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for ring in 1..=RINGS {
+                    // Not always at the same moment of the task's turn.
+                    (0..ring % 97).for_each(|_| spin_loop());
+                    given.store(ring, Ordering::Relaxed);
+                    bell.wake_by_ref();
+                    while seen.load(Ordering::Relaxed) < ring && !lost.load(Ordering::Relaxed) {
+                        thread::yield_now();
+                    }
+                }
+            });
+            loop {
+                // As the driver's turn.
+                alarm.register(&sleeper.clone().into());
+                alarm.run();
+                let see = |_: &mut Context<'_>| {
+                    let ring = given.load(Ordering::Relaxed);
+                    seen.store(ring, Ordering::Relaxed);
+                    // Time for the next ring to come while it is being asked.
+                    (0..ring % 89 * 16).for_each(|_| spin_loop());
+                };
+                source.answer(see);
+                if seen.load(Ordering::Relaxed) == RINGS {
+                    break;
+                }
+                alarm.run();
+                if !source.rings() && alarm.idle() && !sleeper.sleep() {
+                    lost.store(true, Ordering::Relaxed);
+                    break;
+                }
+            }
+        });
+        assert!(!lost.load(Ordering::Relaxed), "after {seen:?} rings");
     }
 }

@@ -112,13 +112,15 @@ enum Done {
 
 enum Phase {
     Running,
-    /// The connection ends, because this side or the other wants it to.
-    Leaving {
-        ending: Ending,
-        reason: DisconnectReason,
-        said_goodbye: bool,
-        patience: Pin<Box<Sleep>>,
-    },
+    Leaving(Box<Leaving>),
+}
+
+/// The connection ends, because this side or the other wants it to.
+struct Leaving {
+    ending: Ending,
+    reason: DisconnectReason,
+    said_goodbye: bool,
+    patience: Pin<Box<Sleep>>,
 }
 
 /// How far the other side is with leaving.
@@ -349,12 +351,12 @@ impl<C: HandlerContext> Driver<C> {
             self.inbound.ignore_events();
         }
         let patience = Box::pin(sleep(self.wiring.timeouts.leave));
-        self.phase = Phase::Leaving {
+        self.phase = Phase::Leaving(Box::new(Leaving {
             ending,
             reason,
             said_goodbye: false,
             patience,
-        };
+        }));
     }
 
     /// Starts calls and unordered events whose turn it is, and polls those under way.
@@ -438,12 +440,13 @@ impl<C: HandlerContext> Driver<C> {
         }
         match &mut self.phase {
             Phase::Running => Poll::Pending,
-            Phase::Leaving {
-                ending,
-                reason,
-                said_goodbye,
-                patience,
-            } => {
+            Phase::Leaving(leaving) => {
+                let Leaving {
+                    ending,
+                    reason,
+                    said_goodbye,
+                    patience,
+                } = &mut **leaving;
                 if !*said_goodbye {
                     self.outbound.finish_side_lanes();
                     // The ends go out first: only then is there something to wait for.
@@ -514,7 +517,7 @@ impl<C: HandlerContext> Driver<C> {
     fn lost(&self, error: quinn::ConnectionError) -> DisconnectReason {
         match &self.phase {
             // The close of the other side answers the goodbye of this one, and the other way round.
-            Phase::Leaving { reason, .. } => reason.clone(),
+            Phase::Leaving(leaving) => leaving.reason.clone(),
             Phase::Running => DisconnectReason::of(self.wiring.side, error),
         }
     }

@@ -4,7 +4,7 @@
 //! shown every remote that the peer is told of.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -26,9 +26,9 @@ pub(super) struct Mismatches {
 
 #[derive(Default)]
 struct Known {
-    by_id: HashMap<u32, Arc<RemoteInfo>>,
+    by_id: BTreeMap<u32, Arc<RemoteInfo>>,
     /// What the peer declares that the server does not, as long as it does not.
-    unmatched: HashMap<Box<str>, RemoteInfo>,
+    unmatched: BTreeMap<Box<str>, RemoteInfo>,
 }
 
 impl Mismatches {

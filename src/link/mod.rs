@@ -13,6 +13,7 @@ mod inbound;
 mod mismatch;
 mod outbound;
 mod passed;
+mod pieces;
 pub(crate) mod reason;
 mod room;
 mod serve;
@@ -52,6 +53,7 @@ use self::{
 use crate::{
     clock,
     config::{Flush, Limits, Timeouts},
+    handler::guarded,
     network,
     registry::Registry,
     session::{
@@ -484,6 +486,16 @@ impl Link {
         self.finish(CloseCode::SLOW_CONSUMER, "", false);
     }
 
+    /// Ends a connection whose driver will not run, if it has not ended.
+    pub(crate) fn abandon(&self, reason: DisconnectReason) {
+        if self.ended().is_none() {
+            let code = CloseCode::INTERNAL;
+            self.connection
+                .close(code.as_u32().into(), code.text().as_bytes());
+            self.end_with(reason);
+        }
+    }
+
     /// The connection has ended: whoever waits for it is told.
     fn end_with(&self, reason: DisconnectReason) {
         if let Some(hub) = &self.hub {
@@ -503,9 +515,10 @@ impl Link {
         for call in calls {
             call.slot.disconnected(reason.clone());
         }
-        self.end.notify_waiters();
-        self.credit.give();
         self.passed.set(u64::MAX);
+        // The code of whoever polls.
+        let _ = guarded(|| self.end.notify_waiters());
+        let _ = guarded(|| self.credit.give());
     }
 
     /// Why the connection ended, once it has.

@@ -13,6 +13,7 @@ use quinn::{SendStream, WriteError};
 
 use super::{
     Link, State,
+    pieces::with_pieces,
     room::{Gauging, Retry},
     stream::Writer,
 };
@@ -20,7 +21,7 @@ use crate::{
     clock,
     config::Flush,
     network::DATAGRAM_QUEUE,
-    session::outbox::Chunk,
+    session::{growth::push_to_few, outbox::Chunk},
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
 
@@ -31,8 +32,6 @@ pub(super) struct Outbound {
     /// Set while the network takes no datagrams.
     retry: Option<Retry>,
     gauged: Gauging,
-    /// What a write is given; what it leaves is put back into the lane's queue.
-    chunks: [Bytes; MOST_CHUNKS + 1],
 }
 
 /// What a look into the outbox has shown beside the pieces that were taken.
@@ -71,7 +70,6 @@ impl Outbound {
             lanes: Vec::new(),
             retry: None,
             gauged: Gauging::default(),
-            chunks: Default::default(),
             link,
         }
     }
@@ -106,13 +104,16 @@ impl Outbound {
         }
         taken.datagrams = state.outbox.unreliable_bytes() > 0;
         while self.lanes.len() < state.outbox.lanes() {
-            self.lanes.push(Lane::new(self.lanes.is_empty()));
+            let lane = Lane::new(self.lanes.is_empty());
+            push_to_few(&mut self.lanes, lane);
         }
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             while lane.queue.len() < MOST_CHUNKS
                 && let Some(chunk) = state.outbox.take_lane(at)
             {
                 if matches!(lane.state, LaneState::Closed) {
+                    // Most lanes never hold more at a time.
+                    lane.queue.reserve_exact(2);
                     lane.queue.push_back(prelude(state.outbox.lane_name(at)));
                     lane.state = LaneState::Opening(open(&self.link));
                 }
@@ -128,7 +129,7 @@ impl Outbound {
         let mut moved = false;
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             while !lane.queue.is_empty() {
-                let Poll::Ready(whole) = lane.poll_write(cx, &mut self.chunks)? else {
+                let Poll::Ready(whole) = lane.poll_write(cx)? else {
                     break;
                 };
                 moved = true;
@@ -240,7 +241,7 @@ impl Outbound {
     /// Says goodbye on the default lane, and ends it.
     pub(super) fn say_goodbye(&mut self, goodbye: &Control) {
         if self.lanes.is_empty() {
-            self.lanes.push(Lane::new(true));
+            push_to_few(&mut self.lanes, Lane::new(true));
         }
         let lane = &mut self.lanes[0];
         if matches!(lane.state, LaneState::Closed) {
@@ -310,11 +311,7 @@ impl Lane {
     }
 
     /// Writes from the queue; yields how many pieces at its front are written whole.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunks: &mut [Bytes; MOST_CHUNKS + 1],
-    ) -> Result<Poll<usize>, WriteError> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, WriteError> {
         if let LaneState::Opening(opening) = &mut self.state {
             match opening.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
@@ -335,29 +332,34 @@ impl Lane {
         let LaneState::Open(writer) = &mut self.state else {
             return Ok(Poll::Pending);
         };
-        let count = self.queue.len().min(chunks.len());
-        for (slot, chunk) in chunks.iter_mut().zip(&self.queue) {
-            *slot = chunk.bytes.clone();
-        }
-        let poll = pin!(writer.stream().write_chunks(&mut chunks[..count])).poll(cx);
-        let Poll::Ready(written) = poll else {
-            chunks.fill(Bytes::new());
-            return Ok(Poll::Pending);
-        };
-        let whole = written?.chunks;
-        if whole > 0 {
-            self.begun = Bytes::new();
-        }
-        if let (Some(partly), Some(rest)) =
-            (self.queue.get_mut(whole), chunks[..count].get_mut(whole))
-        {
-            if self.begun.is_empty() {
-                self.begun = partly.bytes.clone();
+        let (queue, begun) = (&mut self.queue, &mut self.begun);
+        with_pieces(|pieces| {
+            let count = queue.len().min(pieces.len());
+            let pieces = &mut pieces[..count];
+            for (piece, chunk) in pieces.iter_mut().zip(&*queue) {
+                piece.clone_from(&chunk.bytes);
             }
-            partly.bytes = std::mem::take(rest);
-            chunks.fill(Bytes::new());
-        }
-        Ok(Poll::Ready(whole))
+            let poll = pin!(writer.stream().write_chunks(pieces)).poll(cx);
+            let mut whole = 0;
+            if let Poll::Ready(Ok(written)) = &poll {
+                whole = written.chunks;
+                if whole > 0 {
+                    *begun = Bytes::new();
+                }
+                if let (Some(partly), Some(rest)) = (queue.get_mut(whole), pieces.get_mut(whole)) {
+                    if begun.is_empty() {
+                        begun.clone_from(&partly.bytes);
+                    }
+                    partly.bytes = std::mem::take(rest);
+                }
+            }
+            // QUIC has taken those that are whole; the others are still in the queue.
+            pieces[whole..].fill(Bytes::new());
+            match poll {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(written) => written.map(|written| Poll::Ready(written.chunks)),
+            }
+        })
     }
 }
 

@@ -44,17 +44,22 @@ impl Gauging {
         if room >= budget {
             return budget;
         }
-        // What is reliable counts as under way as well, and may take all of the room for long.
-        let (now, trip) = (clock::now(), connection.rtt());
+        let least = self.least(clock::now(), connection.rtt());
+        budget.min(room.max(least))
+    }
+
+    /// What may be handed over at `now` however little room there is, where a round trip takes so long: what is
+    /// reliable counts as under way as well, and may take all of the room for long.
+    fn least(&mut self, now: Instant, trip: Duration) -> usize {
         let since = self.began.map(|began| now.saturating_duration_since(began));
+        // The first time there is no round trip yet that anything was spent in, whatever went before.
         if since.is_none_or(|since| since >= trip) {
             let lately = since.is_some_and(|since| since < trip * 2);
             let before = if lately { self.spent[1] } else { 0 };
             (self.began, self.spent) = (Some(now), [before, 0]);
             self.asked = 0;
         }
-        let least = FLOOR.saturating_sub(self.spent.iter().sum::<usize>() as u64);
-        budget.min(room.max(least as usize))
+        FLOOR.saturating_sub(self.spent.iter().sum::<usize>() as u64) as usize
     }
 
     /// So much was handed over.
@@ -103,3 +108,24 @@ const ASKED_UNSEEN: u32 = 256;
 /// Acknowledgements tell of room, but not that QUIC's pacing is over: timers have a resolution of one
 /// millisecond.
 const RETRY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was handed over while there was room enough is not held against the first time that there is too little.
+    #[test]
+    fn a_little_goes_in_every_two_round_trips_and_at_the_first_shortage() {
+        const TRIP: Duration = Duration::from_millis(80);
+        const LEAST: usize = FLOOR as usize;
+        let (mut gauging, now) = (Gauging::default(), clock::now());
+        gauging.spend(1_000_000);
+        assert_eq!(gauging.least(now, TRIP), LEAST);
+        gauging.spend(LEAST - 100);
+        assert_eq!(gauging.least(now + TRIP / 2, TRIP), 100);
+        gauging.spend(100);
+        assert_eq!(gauging.least(now + TRIP / 2, TRIP), 0);
+        assert_eq!(gauging.least(now + TRIP, TRIP), 0);
+        assert_eq!(gauging.least(now + TRIP * 2, TRIP), LEAST);
+    }
+}

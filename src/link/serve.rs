@@ -4,7 +4,7 @@
 //! runs on the program's runtime and holds its permit until it ends, whether or not anybody waits.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -64,7 +64,7 @@ pub(super) struct Serving<C> {
     /// Places for calls that wait for a handler.
     unanswered: Arc<Semaphore>,
     /// Buckets of the functions that have a rate of their own.
-    rates: Mutex<HashMap<u32, Bucket>>,
+    rates: Mutex<BTreeMap<u32, Bucket>>,
     offences: Arc<Offences>,
     calls_over: AtomicU64,
     bad_calls: AtomicU64,
@@ -331,14 +331,14 @@ impl<C: HandlerContext> Serving<C> {
         let answer = nesting::within(depth, || handler(&self.context, body, most));
         let future = match answer {
             Answer::Now(result) => {
-                watch(entry.spec.name, began);
+                watch(entry.spec.name, 1, began);
                 return result;
             }
             Answer::Later(future) => future,
         };
         let mut future = Nested { depth, future };
         let first = poll_once(&self.wiring, &mut future);
-        watch(entry.spec.name, began);
+        watch(entry.spec.name, 1, began);
         match first {
             Ok(Poll::Ready(result)) => return result,
             Ok(Poll::Pending) => {}
@@ -395,7 +395,7 @@ pub(crate) fn run_event_handler<C>(
 ) {
     let began = clock::now();
     let first = poll_once(wiring, &mut future);
-    watch(remote, began);
+    watch(remote, 1, began);
     match first {
         Ok(Poll::Ready(Ok(()))) | Err(_) => {}
         Ok(Poll::Ready(Err(error))) => tracing::warn!(remote, %error, "event handler failed"),
@@ -427,15 +427,17 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Names the remote whose handler kept the network thread for long; gives the time it is now.
-pub(super) fn watch(remote: &'static str, since: Instant) -> Instant {
+/// Names the remote whose handlers kept the network thread for long, with so many of its events or calls; gives the
+/// time it is now.
+pub(super) fn watch(remote: &'static str, count: u32, since: Instant) -> Instant {
     let now = clock::now();
     let took = now.saturating_duration_since(since);
     if took > SLOW_HANDLER {
         tracing::warn!(
             remote,
+            count,
             ?took,
-            "a handler blocked the network thread: make it async, or use an inbox"
+            "handlers blocked the network thread: make them async, or use an inbox"
         );
     }
     now
@@ -537,5 +539,5 @@ impl Verdict {
     }
 }
 
-/// A handler on the network thread that takes longer delays everyone.
+/// Handlers that keep the network thread for longer delay everyone.
 const SLOW_HANDLER: Duration = Duration::from_millis(10);

@@ -318,6 +318,24 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// Nobody acknowledges them, so they would be counted for ever.
+    #[test]
+    fn packets_that_only_acknowledge_are_not_in_flight() {
+        let now = Instant::now();
+        let congestion = Arc::new(quinn::congestion::CubicConfig::default());
+        let control = Arc::new(WithGauge(congestion)).build(now, 1200);
+        let mut gauged = control.into_any().downcast::<Gauged>().unwrap();
+        let room = gauged.gauge.room();
+        for number in 0..100 {
+            gauged.on_sent(now, BARE, number);
+        }
+        assert_eq!(gauged.gauge.room(), room);
+        gauged.on_sent(now, PACKET, 100);
+        assert_eq!(gauged.gauge.room(), room - PACKET);
+        gauged.on_end_acks(now, 0, false, Some(100));
+        assert_eq!(gauged.gauge.room(), room);
+    }
+
     #[test]
     fn a_path_is_used_to_the_full_and_no_queue_stands() {
         for (round_trip, takes) in [

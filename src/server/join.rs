@@ -199,18 +199,14 @@ struct Joined {
 }
 
 impl Joined {
-    async fn play(self) {
-        let Self {
-            present,
-            driver,
-            link,
-            seat,
-            address,
-        } = self;
-        let program = present.server.wiring.program.clone();
-        let totals = present.server.totals.clone();
-        present.leave(driver.run().await);
-        drop(seat);
+    /// In a box, as what is inline in a task may be there several times.
+    async fn play(self: Box<Self>) {
+        let program = self.present.server.wiring.program.clone();
+        let totals = self.present.server.totals.clone();
+        let reason = self.driver.run().await;
+        let (link, address) = (self.link, self.address);
+        self.present.leave(reason);
+        drop(self.seat);
         if let Some(DisconnectReason::Violation { .. }) = link.ended() {
             address.thrown_out(clock::now());
         }
@@ -245,7 +241,7 @@ async fn join(
     incoming: Incoming,
     Places { joining, address }: Places,
     hub: Arc<Hub>,
-) -> Option<Joined> {
+) -> Option<Box<Joined>> {
     let deadline = Instant::now() + server.wiring.timeouts.join;
     // It spawns the connection's driver where it is called, which is why this is called here.
     let connecting = match incoming.accept() {
@@ -342,13 +338,13 @@ async fn join(
     let (present, link) =
         enter(&server, &connection, hub, send, hello, admission, deadline).await?;
     let driver = Driver::new(server.wiring.clone(), present.player.clone(), link.clone());
-    Some(Joined {
+    Some(Box::new(Joined {
         present,
         driver: Box::new(driver),
         link,
         seat,
         address,
-    })
+    }))
 }
 
 async fn hello(
@@ -553,11 +549,14 @@ impl Drop for Present {
             player,
             reason,
         } = self;
+        // Its task may have ended before the driver's began: nobody else tells those who wait for it.
+        player.link().abandon(reason.clone());
         for hook in server.removing() {
             let _ = guarded(|| hook(player.clone(), reason.clone()));
         }
         server.leave(player, reason);
-        tracing::debug!(?player, %reason, "left");
+        // A log is the program's code, and this may run because it panicked.
+        let _ = guarded(|| tracing::debug!(?player, %reason, "left"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! How buffers of the outbox grow. Knows nothing about what is in them.
+//! How buffers and lists grow of which most players need little. Knows nothing about what is in them.
 
 /// How much room a buffer makes when it has none: the more often, the more.
 ///
@@ -18,6 +18,11 @@ impl Growth {
         self.last.max(size)
     }
 
+    /// Whether the buffer is of the first size, and there were no events since it was last asked.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.used && self.last <= FIRST_STEP
+    }
+
     /// Whether there were events since this was last asked; if not, it begins anew.
     pub(super) fn was_used(&mut self) -> bool {
         let used = std::mem::take(&mut self.used);
@@ -26,6 +31,14 @@ impl Growth {
         }
         used
     }
+}
+
+/// Appends to a list that mostly has one entry: `Vec` begins with room for four.
+pub(crate) fn push_to_few<T>(list: &mut Vec<T>, entry: T) {
+    if list.capacity() == 0 {
+        list.reserve_exact(1);
+    }
+    list.push(entry);
 }
 
 /// What a buffer begins with: a ping or two, or a few small events.

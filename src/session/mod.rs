@@ -5,7 +5,7 @@
 
 pub(crate) mod budget;
 mod by_id;
-mod growth;
+pub(crate) mod growth;
 mod held;
 mod inbound;
 pub(crate) mod ledger;
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use self::{
     budget::{Bucket, Offence, Offences},
     by_id::ById,
+    growth::push_to_few,
     inbound::{Inbound, inbound},
     ledger::{DropCause, Ledger},
 };
@@ -154,10 +155,11 @@ impl Session {
         if self.lanes.len() >= wire::MAX_LANES {
             return Err(Violation::TooManyLanes);
         }
-        self.lanes.push(Lane {
+        let lane = Lane {
             deframer: Deframer::new(self.max_payload),
             is_default,
-        });
+        };
+        push_to_few(&mut self.lanes, lane);
         Ok(LaneKey(self.lanes.len() - 1))
     }
 

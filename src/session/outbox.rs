@@ -448,8 +448,13 @@ impl Lane {
     }
 
     fn cut(&mut self) -> Chunk {
+        let buffer = match self.growth.is_idle() {
+            // A ping is all that is in it: its room goes with it, and not at the next one.
+            true => std::mem::take(&mut self.buffer),
+            false => self.buffer.split(),
+        };
         Chunk {
-            bytes: self.buffer.split().freeze(),
+            bytes: buffer.freeze(),
             credit: std::mem::take(&mut self.credit),
             tally: std::mem::take(&mut self.tally),
         }

@@ -49,8 +49,13 @@ impl Deframer {
 
     /// Appends the next bytes of the stream.
     pub(crate) fn push(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.later.push_back(chunk);
+        if chunk.is_empty() {
+            return;
+        }
+        // Mostly everything before it is cut already, and no list is needed.
+        match self.chunk.is_empty() && self.later.is_empty() {
+            true => self.chunk = chunk,
+            false => self.later.push_back(chunk),
         }
     }
 

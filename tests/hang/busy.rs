@@ -8,11 +8,14 @@ use std::{
 };
 
 use farfire::{
-    Client, ConnectError, Delivery, InvokeError, Network, Server, Stage, Timeouts,
+    Client, ConnectError, Delivery, Flush, InvokeError, Network, Server, Stage, Timeouts,
     tls::{Identity, Trust},
 };
 
-use crate::sim::{ASK, UNIT, ms};
+use crate::{
+    log::Log,
+    sim::{ASK, NEWS, Sim, UNIT, ms, settle},
+};
 
 /// H26: blocking where it would stall a runtime is refused, and nothing is sent.
 #[tokio::test]
@@ -86,6 +89,35 @@ fn h27_a_blocked_program_does_not_hold_its_callers() {
     assert_eq!(unit.join().unwrap(), Ok(()));
     timed_out(blocking(&client, ms(200)), ms(200), Stage::Wait);
     release.open();
+}
+
+/// H27: the clock is not asked after each of many quick handlers. A log that adds up several of them says so.
+#[tokio::test(start_paused = true)]
+async fn h27_what_the_log_says_of_slow_handlers_is_true() {
+    let log = Log::default();
+    let _logged = log.listen();
+    let sim = Sim::new();
+    sim.server.on_server_event(&NEWS, |_, n| {
+        // Quick at first, so that the clock is asked after one, two, four and eight of them.
+        if n >= 1 + 2 + 4 {
+            tokio::time::resume();
+            thread::sleep(ms(2));
+            tokio::time::pause();
+        }
+    });
+    let client = sim.client(None).flush(Flush::Tick).connect();
+    let client = client.await.unwrap();
+    for n in 0..1 + 2 + 4 + 8 {
+        client.fire_server(&NEWS, &n).unwrap();
+    }
+    client.flush();
+    settle().await;
+    let lines = log.with("blocked the network thread");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("remote=\"News\" count=8 took="),
+        "{lines:?}"
+    );
 }
 
 /// H27: a handler blocks the network thread itself, which it must not. Not even then does a call of

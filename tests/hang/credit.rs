@@ -1,13 +1,19 @@
 //! Peers that do not let a call through: no permit, no stream, no room, nobody there.
 
-use std::future::IntoFuture;
+use std::{
+    future::IntoFuture,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use farfire::{BusyScope, Delivery, InvokeError, Limits, Stage};
 use quinn::VarInt;
 
 use crate::{
     raw::answer,
-    sim::{ASK, BIG, Sim, at_once, client_of_raw, idle, ms, settle, timed, timed_out},
+    sim::{ASK, BIG, NEWS, Sim, at_once, client_of_raw, idle, ms, settle, timed, timed_out, until},
 };
 
 /// H1: every permit is taken. Those in line end by their own deadlines, one more is refused, and none of
@@ -58,6 +64,37 @@ async fn h01_calls_in_line_end_by_their_own_deadlines_and_are_never_sent() {
     }
     assert_eq!(arrived, [1, 1, 1, 9]);
     assert_eq!(honest.await.unwrap(), Ok(7));
+}
+
+/// H1: a call for which there is no room may be the first to take a broadcast out of the log: it leaves all the same.
+#[tokio::test(start_paused = true)]
+async fn h01_a_full_line_of_calls_keeps_no_broadcast_back() {
+    let sim = Sim::with(|server| {
+        let mut limits = Limits::default();
+        (limits.calls_in_flight, limits.calls_waiting) = (1, 1);
+        server.limits(limits)
+    });
+    let (client, player) = sim.join().await;
+    client.on_client_invoke(&ASK, |_| std::future::pending::<u32>());
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counts = heard.clone();
+    client.on_client_event(&NEWS, move |_| _ = counts.fetch_add(1, Ordering::Relaxed));
+    let ask = |n| sim.server.invoke_client(&player, &ASK, &n).into_future();
+    let under_way = tokio::spawn(ask(1));
+    settle().await;
+    let in_line = tokio::spawn(ask(2));
+    settle().await;
+    assert_eq!(player.stats().queued_calls, 1);
+    for round in 1..20 {
+        sim.server.fire_all_clients(&NEWS, &1).unwrap();
+        let refused = ask(3).await;
+        assert!(
+            matches!(refused, Err(InvokeError::Busy { .. })),
+            "{refused:?}"
+        );
+        until(ms(60), || heard.load(Ordering::Relaxed) == round).await;
+    }
+    drop((under_way, in_line));
 }
 
 /// H1: those who wait in line without a result hold nobody up when they are dropped.

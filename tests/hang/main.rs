@@ -13,6 +13,7 @@ mod credit;
 mod ends;
 mod flood;
 mod handlers;
+mod log;
 mod panics;
 mod raw;
 mod reply;

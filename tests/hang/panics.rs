@@ -2,18 +2,26 @@
 
 use std::{
     fs,
+    future::{IntoFuture, pending},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Wake, Waker},
 };
 
-use farfire::{InvokeError, RemoteEvent, RemoteFunction, What};
+use farfire::{
+    DisconnectReason, HandlerError, InvokeError, Player, RemoteEvent, RemoteFunction,
+    ServerBuilder, What,
+};
 use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::sim::{ASK, NEWS, Sim, idle, ms, settle, until};
+use crate::{
+    log::Log,
+    sim::{ASK, NEWS, Sim, at_once, idle, ms, settle, timed, until},
+};
 
 /// H29: no lock is taken in a way that a panic elsewhere would spread by, or held where something waits.
 #[test]
@@ -126,6 +134,150 @@ async fn h29_panics_everywhere_cost_their_own_call() {
     client.leave().await;
     player.left().await;
     until(ms(100), || sim.server.players().is_empty()).await;
+}
+
+/// H29: what a connection has to drop is the program's, and may panic. The player leaves for the reason it left.
+#[tokio::test(start_paused = true)]
+async fn h29_a_panic_while_a_connection_is_dropped_ends_nothing_else() {
+    struct OnDrop;
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            blow("a handler's future");
+        }
+    }
+    let removed = Removed::default();
+    let sim = Sim::with(|server| removed.note(server));
+    // One leaves a future with the connection; before it is begun, the log panics about the other.
+    sim.server.on_server_event(&NEWS, |_, _| {
+        let bomb = OnDrop;
+        async move {
+            pending::<()>().await;
+            drop(bomb);
+        }
+    });
+    sim.server
+        .on_server_event(&NEWS, |_, _| -> Result<(), HandlerError> {
+            Err("not today".into())
+        });
+    let (client, player) = sim.join().await;
+    client.on_client_invoke(&ASK, |_| pending::<u32>());
+    let call = tokio::spawn(sim.server.invoke_client(&player, &ASK, &1).into_future());
+    settle().await;
+    let logged = Log::panicking_at("event handler failed").listen();
+    client.fire_server(&NEWS, &1).unwrap();
+    let (reason, _) = timed(player.left()).await;
+    drop(logged);
+    assert_eq!(removed.all(), [(player.clone(), reason.clone())]);
+    assert!(sim.server.players().is_empty());
+    let error = call.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, InvokeError::Disconnected { reason: why, .. } if *why == reason),
+        "{error:?}"
+    );
+}
+
+/// H29: a log is the program's code, wherever it is told something. No player stays behind because of it.
+#[tokio::test(start_paused = true)]
+async fn h29_a_log_that_panics_leaves_no_player_behind() {
+    for (at, joins) in [
+        ("joined", false),
+        ("on_player_added failed", false),
+        ("left", true),
+        ("", false),
+    ] {
+        let (removed, added) = (Removed::default(), Arc::<Mutex<Vec<Player>>>::default());
+        let keep = added.clone();
+        let sim = Sim::with(|server| {
+            removed.note(server).on_player_added(move |player| {
+                keep.lock().unwrap().push(player);
+                Err::<(), HandlerError>("not today".into())
+            })
+        });
+        let logged = Log::panicking_at(at).listen();
+        let client = sim.client(None).connect().await;
+        assert_eq!(client.is_ok(), joins, "{at}");
+        if let Ok(client) = client {
+            client.leave().await;
+        }
+        until(ms(100), || sim.server.players().is_empty()).await;
+        drop(logged);
+        assert_eq!(removed.all().len(), 1, "{at}");
+        let known = added.lock().unwrap().clone();
+        for player in known {
+            assert_eq!(timed(player.left()).await.0, removed.all()[0].1, "{at}");
+        }
+        // The server goes on.
+        let (client, _) = sim.join().await;
+        client.leave().await;
+    }
+}
+
+/// H29: whoever waits is woken by code of its own, which may panic: the others are told nonetheless.
+#[tokio::test(start_paused = true)]
+async fn h29_a_waker_that_panics_keeps_nobody_else_waiting() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            blow("a waker");
+        }
+    }
+    let sim = Sim::with(|server| {
+        let mut limits = farfire::Limits::default();
+        limits.calls_in_flight = 2;
+        server.limits(limits)
+    });
+    let (client, player) = sim.join().await;
+    client.on_client_invoke(&ASK, |_| pending::<u32>());
+    let mut angry: Vec<_> = (0..6)
+        .map(|n| sim.server.invoke_client(&player, &ASK, &n).into_future())
+        .collect();
+    let mut calls = Vec::new();
+    let waker: Waker = Arc::new(Panics).into();
+    // Of those under way as well as of those in line, each other one panics.
+    for call in &mut angry {
+        let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        let call = sim.server.invoke_client(&player, &ASK, &7);
+        calls.push(tokio::spawn(call.into_future()));
+        tokio::task::yield_now().await;
+    }
+    let left = tokio::spawn({
+        let player = player.clone();
+        async move { player.left().await }
+    });
+    settle().await;
+    let reason = client.leave().await;
+    let (results, took) = timed(async { join_all(calls).await }).await;
+    at_once(took);
+    for result in results {
+        let error = result.unwrap().unwrap_err();
+        assert!(
+            matches!(error, InvokeError::Disconnected { .. }),
+            "{error:?}"
+        );
+    }
+    assert_eq!(
+        (reason, left.await.unwrap()),
+        (DisconnectReason::Left, DisconnectReason::Left)
+    );
+    assert!(sim.server.players().is_empty());
+}
+
+/// Who was removed, and why.
+#[derive(Clone, Default)]
+struct Removed(Arc<Mutex<Vec<(Player, DisconnectReason)>>>);
+
+impl Removed {
+    fn note(&self, server: ServerBuilder) -> ServerBuilder {
+        let removed = self.0.clone();
+        server.on_player_removing(move |player, reason| {
+            removed.lock().unwrap().push((player, reason));
+        })
+    }
+
+    fn all(&self) -> Vec<(Player, DisconnectReason)> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 /// Panics where the compiler is not to know.

@@ -187,3 +187,54 @@ async fn nothing_is_held_back_on_long_and_unsteady_paths() {
         assert!(game.age(90) <= late, "{preset}: {:?}", game.age(90));
     }
 }
+
+/// Whoever waits for room gets that of events which have become too old, and does not wait for the network.
+#[tokio::test(start_paused = true)]
+async fn room_that_old_events_leave_is_told_to_who_waits_for_it() {
+    let net = SimNet::new();
+    let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
+        .remotes(&[&POSE])
+        .limits(generous())
+        .network(&net.network(None))
+        .start()
+        .unwrap();
+    // What QUIC has taken leaves little by little until the first acknowledgement, a second later.
+    let conditioner = Conditioner::new(17);
+    let far = Conditions::new(Duration::from_millis(500), 0.0);
+    conditioner.set(far.clone(), far);
+    let mut limits = generous();
+    limits.unreliable_outbox_bytes = 2048;
+    let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
+        .network(&net.network(Some(&conditioner)))
+        .limits(limits)
+        .connect()
+        .await
+        .unwrap();
+    let fire = |count| {
+        for _ in 0..count {
+            client
+                .fire_server(&POSE, &(0, Bytes::from_static(&[0; 480])))
+                .unwrap();
+        }
+    };
+    let sent = || ledger(&client.stats(), POSE.name()).sent;
+    for _ in 0..60 {
+        fire(4);
+        sleep(Duration::from_millis(1)).await;
+    }
+    // Four take all of the room, and one more takes that of the first of them.
+    let (before, began) = (sent(), Instant::now());
+    fire(4);
+    sleep(Duration::from_millis(6)).await;
+    fire(1);
+    let one_more = (0, Bytes::from_static(&[0; 480]));
+    client.fire_server_async(&POSE, &one_more).await.unwrap();
+    assert_eq!(sent(), before, "the network takes nothing");
+    assert!(
+        began.elapsed() < Duration::from_millis(30),
+        "{:?}",
+        began.elapsed()
+    );
+    let stats = ledger(&client.stats(), POSE.name());
+    assert!(stats.is_balanced(), "{stats:?}");
+}

@@ -14,7 +14,7 @@ use super::{
     DisconnectReason,
     error::{InvokeError, Stage},
 };
-use crate::wire::code::CallCode;
+use crate::{handler::guarded, wire::code::CallCode};
 
 /// Where a caller waits; the connection's task puts the result in.
 pub(crate) struct CallSlot {
@@ -103,7 +103,8 @@ impl CallSlot {
                 inner.state = State::Done(result);
                 drop(inner);
                 if let Caller::Task(caller) = caller {
-                    caller.wake();
+                    // The code of whoever polls: others wait to be told after this one.
+                    let _ = guarded(|| caller.wake());
                 }
             }
         }

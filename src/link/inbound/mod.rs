@@ -30,7 +30,7 @@ use crate::{
     remote::RemoteKind,
     session::{
         Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
-        ledger::DropCause,
+        growth::push_to_few, ledger::DropCause,
     },
     wire::{control::Control, prelude::PreludeReader},
 };
@@ -54,8 +54,6 @@ pub(super) struct Inbound<C> {
     busy: bool,
     last: LastHeard<C>,
     pending: Vec<HandlerFuture<()>>,
-    /// Where a read puts what it got; empty between two reads.
-    chunks: [Bytes; 16],
     turn: Turn,
     pace: Pace,
     /// The player has been removed.
@@ -157,7 +155,6 @@ impl<C: HandlerContext> Inbound<C> {
             offered: 0,
             last: LastHeard::nobody(),
             pending: Vec::new(),
-            chunks: Default::default(),
             turn: Turn::endless(now),
             ignores_events: false,
         }
@@ -166,7 +163,7 @@ impl<C: HandlerContext> Inbound<C> {
     /// The peer opened a unidirectional stream.
     pub(super) fn accept(&mut self, recv: RecvStream) {
         let content = Content::Prelude(PreludeReader::default());
-        self.streams.push(Stream { recv, content });
+        push_to_few(&mut self.streams, Stream { recv, content });
     }
 
     /// Begins a turn of the task: it ends when it has taken long, or has looked at many frames.
@@ -320,8 +317,8 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
     fn watch(&mut self) -> Instant {
-        let since = self.turn.now;
-        let now = watch(self.turn.run.remote(), since);
+        let (run, since) = (&self.turn.run, self.turn.now);
+        let now = watch(run.remote(), run.unseen(), since);
         self.turn.run.look(now.saturating_duration_since(since));
         now
     }
@@ -450,7 +447,7 @@ impl<C: HandlerContext> Inbound<C> {
         }
         self.offered = id;
         self.start_pending(entry.spec.name);
-        self.look_at_clock(watch(entry.spec.name, now));
+        self.look_at_clock(watch(entry.spec.name, 1, now));
         Ok(Offered::Taken)
     }
 

@@ -24,7 +24,12 @@ impl Run {
         std::ptr::eq(self.remote, remote)
     }
 
-    /// Whether handlers have run since the clock was last looked at.
+    /// Events that were given to handlers since the clock was last looked at.
+    pub(super) fn unseen(&self) -> u32 {
+        self.unseen
+    }
+
+    /// Whether there were any.
     pub(super) fn is_unseen(&self) -> bool {
         self.unseen > 0
     }

@@ -12,6 +12,7 @@ use super::{Inbound, Notice};
 use crate::{
     clock,
     inbox::Context as HandlerContext,
+    link::pieces::with_pieces,
     session::{LaneKey, Violation},
     wire::{
         prelude::{PreludeReader, StreamPrelude},
@@ -94,23 +95,24 @@ impl<C: HandlerContext> Inbound<C> {
             if self.must_rest() {
                 return Ok(Left::AtItsSender);
             }
-            let read = {
-                let read = pin!(self.streams[at].recv.read_chunks(&mut self.chunks));
-                match read.poll(cx) {
-                    Poll::Pending => return Ok(Left::Nothing),
-                    Poll::Ready(read) => read,
-                }
-            };
-            match read {
-                Ok(Some(count)) => {
-                    for chunk in 0..count {
-                        let chunk = std::mem::take(&mut self.chunks[chunk]);
+            let read = with_pieces(|pieces| {
+                let read = pin!(self.streams[at].recv.read_chunks(pieces)).poll(cx);
+                if let Poll::Ready(Ok(Some(count))) = read {
+                    for piece in &mut pieces[..count] {
+                        let bytes = std::mem::take(piece);
                         // A large event takes as many looks as it has packets.
                         self.session.spend_turn();
-                        self.pace.spend(chunk.len());
-                        self.stream_bytes(at, chunk)?;
+                        self.pace.spend(bytes.len());
+                        self.stream_bytes(at, bytes)?;
                     }
                 }
+                Ok::<_, Violation>(read)
+            });
+            let Poll::Ready(read) = read? else {
+                return Ok(Left::Nothing);
+            };
+            match read {
+                Ok(Some(_)) => {}
                 Ok(None) => {
                     self.session.spend_turn();
                     self.stream_finished(at, notices)?;
