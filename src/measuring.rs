@@ -9,7 +9,6 @@ use std::{fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    codec,
     config::{Limits, Rate},
     fire::{event_limit, with_encoded},
     handler,
@@ -142,21 +141,23 @@ impl Receiver {
     /// Gives bytes of the default lane to the handlers; yields how many events ran.
     pub fn lane(&mut self, bytes: Bytes, now: Instant) -> usize {
         self.session.lane_bytes(self.lane, bytes);
+        let mut lane = self.session.take_lane(self.lane).expect("it was put back");
         let mut ran = 0;
         loop {
             let known = Known(&self.registry);
-            match self.session.next_on_lane(self.lane, &known, now) {
+            match self.session.next_on_lane(&mut lane, &known, now) {
                 Ok(Some(Arrival::Event(event))) => ran += self.dispatch(&event),
                 _ => break,
             }
         }
+        self.session.put_lane_back(self.lane, lane);
         self.last.let_go();
         ran
     }
 
     /// Gives a datagram to the handlers; yields how many events ran.
     pub fn datagram(&mut self, bytes: Bytes, now: Instant) -> usize {
-        let Ok(mut events) = self.session.datagram(bytes, now) else {
+        let Ok(mut events) = self.session.datagram(&bytes, now) else {
             return 0;
         };
         let mut ran = 0;
@@ -183,11 +184,11 @@ impl Receiver {
         entry.dispatch(&(), bytes, &mut self.pending) == Dispatch::Dispatched
     }
 
-    fn dispatch(&mut self, event: &Event) -> usize {
+    fn dispatch(&mut self, event: &Event<'_>) -> usize {
         let Some(mut remote) = self.last.take(&self.registry, event.id) else {
             return 0;
         };
-        let dispatch = remote.dispatch(&(), &event.payload, &mut self.pending);
+        let dispatch = remote.dispatch(&(), event.payload, &mut self.pending);
         self.last.put_back(remote);
         self.session.dispatched(event.id);
         usize::from(dispatch == Dispatch::Dispatched)
@@ -200,9 +201,9 @@ impl Default for Receiver {
     }
 }
 
-/// Encodes arguments behind what is in `out`, as a fire does; false if they cannot be encoded.
-pub fn encode<A: Payload>(args: &A, out: &mut Vec<u8>) -> bool {
-    codec::encode(args, out, usize::MAX).is_ok()
+/// Encodes arguments and lends the bytes, as a fire does; `None` if they cannot be encoded.
+pub fn encode<A: Payload, T>(args: &A, lend: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    with_encoded(args, usize::MAX, lend).ok()
 }
 
 /// Decodes arguments, behind the guard.

@@ -40,6 +40,8 @@ pub(super) struct Outbound {
 struct Taken {
     /// There may be more pieces.
     left: bool,
+    /// There is a lane that has not been written as far as it was taken.
+    blocked: bool,
     /// Unreliable events may leave.
     datagrams: bool,
 }
@@ -52,6 +54,8 @@ struct Lane {
     begun: Bytes,
     /// The end of this lane has been asked for, and comes after the queue.
     finish: bool,
+    /// Whether the outbox has been told that it is blocked.
+    told: bool,
 }
 
 enum LaneState {
@@ -86,9 +90,14 @@ impl Outbound {
                 true => self.send_datagrams(cx),
                 false => self.retry = None,
             }
-            if !(moved && taken.left) {
+            // What was fired into a lane that was blocked has woken nobody.
+            if !(moved && (taken.left || taken.blocked)) {
                 break;
             }
+        }
+        if self.lanes.iter().any(|lane| lane.told != lane.is_blocked()) {
+            let link = self.link.clone();
+            self.tell_what_is_blocked(&mut link.lock());
         }
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
@@ -100,15 +109,25 @@ impl Outbound {
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) -> Taken {
         let mut taken = Taken::default();
-        let mut state = self.link.lock();
-        if !self.link.may_leave(&state) {
+        let link = self.link.clone();
+        let mut state = link.lock();
+        taken.blocked = self.tell_what_is_blocked(&mut state);
+        if !link.may_leave(&state) {
+            state.outbox.set_unreliable_blocked(false);
             return taken;
         }
         taken.datagrams = state.outbox.unreliable_bytes() > 0;
+        if !taken.datagrams {
+            state.outbox.set_unreliable_blocked(false);
+        }
         while self.lanes.len() < state.outbox.lanes() {
             self.lanes.push(Lane::new(self.lanes.is_empty()));
         }
         for (at, lane) in self.lanes.iter_mut().enumerate() {
+            // What waits here would only be cut into smaller pieces.
+            if lane.is_blocked() {
+                continue;
+            }
             while lane.queue.len() < MOST_CHUNKS
                 && let Some(chunk) = state.outbox.take_lane(at)
             {
@@ -121,6 +140,17 @@ impl Outbound {
             taken.left |= lane.queue.len() >= MOST_CHUNKS;
         }
         taken
+    }
+
+    /// Has nobody woken for what goes no further than the outbox; true if there is such a lane.
+    fn tell_what_is_blocked(&mut self, state: &mut State) -> bool {
+        let mut any = false;
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            lane.told = lane.is_blocked();
+            any |= lane.told;
+            state.outbox.set_blocked(at, lane.told);
+        }
+        any
     }
 
     /// True if something was written, so that there may be room for more.
@@ -194,8 +224,10 @@ impl Outbound {
             self.gauged.spend(before - budget);
             link.credit.notify_waiters();
         }
-        let state = link.lock();
-        if state.outbox.unreliable_bytes() > 0 {
+        let mut state = link.lock();
+        let left = state.outbox.unreliable_bytes() > 0;
+        state.outbox.set_unreliable_blocked(left);
+        if left {
             self.age(state);
             self.retry = Some(Retry::new(self.gauged.gauge.clone(), cx));
         }
@@ -295,7 +327,13 @@ impl Lane {
             queue: VecDeque::new(),
             begun: Bytes::new(),
             finish: false,
+            told: false,
         }
+    }
+
+    /// Whether QUIC has as much of it as it takes, and wakes the task when it takes more.
+    fn is_blocked(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether it has ended, and all of it is acknowledged.

@@ -29,7 +29,7 @@ use crate::{
     registry::{Dispatch, Entry, LastHeard, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
+        Arrival, Directory, Event, Kept, Lane, LaneKey, Meta, Session, Side, Violation, budget::Offences,
         ledger::DropCause,
     },
     wire::{control::Control, prelude::PreludeReader},
@@ -227,10 +227,19 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// False if the turn was over first.
     fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
+        let Some(mut lane) = self.session.take_lane(key) else {
+            return Ok(true);
+        };
+        let drained = self.drain(&mut lane, notices);
+        self.session.put_lane_back(key, lane);
+        drained
+    }
+
+    fn drain(&mut self, lane: &mut Lane, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
         loop {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
+            match self.session.next_on_lane(lane, &known, now)? {
                 None if !self.session.turn_is_over() => return Ok(true),
                 None if self.turn_is_over() => return Ok(false),
                 None => {}
@@ -290,7 +299,7 @@ impl<C: HandlerContext> Inbound<C> {
     pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
         // One without events takes a look as well.
         self.session.spend_turn();
-        let mut events = self.session.datagram(datagram, self.turn.now)?;
+        let mut events = self.session.datagram(&datagram, self.turn.now)?;
         loop {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
@@ -411,12 +420,12 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     fn offer_first(&mut self, id: u32) -> Result<Offered, Violation> {
-        let Some((event, kept)) = self.session.release(id) else {
+        let Some((payload, kept)) = self.session.release(id) else {
             return Ok(Offered::Nothing);
         };
         let now = clock::now();
         let Some(entry) = self.wiring.registry.by_id(id) else {
-            self.session.put_back(event, kept);
+            self.session.put_back(id, payload, kept);
             return Ok(Offered::Still(Kept::Unheard));
         };
         if entry.theirs().is_some() {
@@ -427,17 +436,17 @@ impl<C: HandlerContext> Inbound<C> {
             return Err(Violation::WrongKind);
         }
         if self.is_busy(&entry) {
-            self.session.put_back(event, kept);
+            self.session.put_back(id, payload, kept);
             return Ok(Offered::Still(Kept::Busy));
         }
         let pending = &mut self.pending;
         let result = match kept {
-            Kept::Unheard => entry.dispatch_early(&self.context, &event.payload, pending),
-            Kept::Busy => entry.dispatch(&self.context, &event.payload, pending),
+            Kept::Unheard => entry.dispatch_early(&self.context, &payload, pending),
+            Kept::Busy => entry.dispatch(&self.context, &payload, pending),
         };
         match result {
             Dispatch::Unheard => {
-                self.session.put_back(event, Kept::Unheard);
+                self.session.put_back(id, payload, Kept::Unheard);
                 return Ok(Offered::Still(Kept::Unheard));
             }
             other => self.settle(id, other, now)?,
@@ -457,7 +466,7 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
-    fn offer(&mut self, event: Event, mut now: Instant) -> Result<Instant, Violation> {
+    fn offer(&mut self, event: Event<'_>, mut now: Instant) -> Result<Instant, Violation> {
         if self.ignores_events {
             self.session
                 .refuse(event.id, DropCause::ConnectionEnded, now)?;
@@ -501,7 +510,7 @@ impl<C: HandlerContext> Inbound<C> {
             // The time that the handlers of the one before took is not this one's.
             self.turn.now = self.watch();
         }
-        let result = remote.dispatch(&self.context, &event.payload, &mut self.pending);
+        let result = remote.dispatch(&self.context, event.payload, &mut self.pending);
         self.last.put_back(remote);
         let now = match self.turn.run.count(name, event.payload.len()) {
             true => self.watch(),

@@ -58,7 +58,7 @@ impl Fixture {
         }
         let mut frames = Vec::new();
         while let Some(frame) = deframer.next().expect("what was put in") {
-            frames.push((frame.remote, frame.payload));
+            frames.push((frame.remote, Bytes::copy_from_slice(frame.payload)));
         }
         frames
     }
@@ -304,7 +304,7 @@ fn the_newest_unreliable_events_win() {
     let mut taken = Vec::new();
     while let Some(datagram) = this.outbox.take_datagram(wire::MAX_DATAGRAM) {
         assert!(datagram.len() <= wire::MAX_DATAGRAM);
-        let events = DatagramEvents::new(datagram);
+        let events = DatagramEvents::new(&datagram);
         taken.push(
             events
                 .map(|event| event.unwrap().sequence)
@@ -346,7 +346,7 @@ fn who_waits_for_room_supersedes_nothing() {
     while this.outbox.take_datagram(1200).is_some() {}
     this.outbox.push(&patient).unwrap();
     let datagram = this.outbox.take_datagram(1200).unwrap();
-    let event = DatagramEvents::new(datagram).next().unwrap().unwrap();
+    let event = DatagramEvents::new(&datagram).next().unwrap().unwrap();
     assert_eq!(u64::from(event.sequence), accepted);
 }
 
