@@ -44,25 +44,25 @@ impl Sender {
 
     /// Finds a remote, as every fire does.
     pub fn look_up<A: Payload>(&self, remote: &impl EventRemote<A>) -> Option<u32> {
-        self.registry.with_entry(remote, Entry::id).ok()?
+        self.registry.entry(remote).ok()?.id()
     }
 
     /// Fires an event to every peer, encoded once. False if one of them did not take it.
     pub fn fire<A: Payload>(&mut self, remote: &impl EventRemote<A>, args: &A) -> bool {
+        let Ok(entry) = self.registry.entry(remote) else {
+            return false;
+        };
         let outboxes = &mut self.outboxes;
-        let fired = self.registry.with_entry(remote, |entry| {
-            let limit = event_limit(entry, usize::MAX);
-            let push = |payload: &[u8]| push(outboxes, entry, payload);
-            with_encoded(args, limit, push)
-        });
-        matches!(fired, Ok(Ok(true)))
+        let push = |payload: &[u8]| push(outboxes, entry, payload);
+        with_encoded(args, event_limit(entry, usize::MAX), push).unwrap_or(false)
     }
 
     /// The same with a payload that is encoded already.
     pub fn fire_encoded<A: Payload>(&mut self, remote: &impl EventRemote<A>, bytes: &[u8]) -> bool {
-        let outboxes = &mut self.outboxes;
-        let push = |entry: &Entry<()>| push(outboxes, entry, bytes);
-        self.registry.with_entry(remote, push).unwrap_or(false)
+        let Ok(entry) = self.registry.entry(remote) else {
+            return false;
+        };
+        push(&mut self.outboxes, entry, bytes)
     }
 
     /// Takes what leaves for a peer on its default lane, as if it had been written.
@@ -185,11 +185,10 @@ impl Receiver {
     }
 
     fn dispatch(&mut self, event: &Event<'_>) -> usize {
-        let Some(mut remote) = self.last.take(&self.registry, event.id) else {
+        let Some(remote) = self.last.hear(&self.registry, event.id) else {
             return 0;
         };
         let dispatch = remote.dispatch(&(), event.payload, &mut self.pending);
-        self.last.put_back(remote);
         self.session.dispatched(event.id);
         usize::from(dispatch == Dispatch::Dispatched)
     }

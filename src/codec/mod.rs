@@ -80,6 +80,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 /// # Errors
 ///
 /// As [`encode`]; from `start` on there may then be anything.
+#[inline]
 pub(crate) fn overwrite<T: Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
@@ -96,21 +97,11 @@ pub(crate) fn overwrite<T: Serialize + ?Sized>(
     };
     let result = bincode::serde::encode_into_writer(value, &mut writer, CONFIG);
 
-    let in_place = room - writer.free.len();
-    let size = match (result, writer.spilled) {
-        (Err(error), _) => return Err(EncodeError::from_bincode(error)),
-        (Ok(()), None) => in_place,
-        (Ok(()), Some(spilled)) => {
-            if spilled.size <= limit {
-                out.truncate(start + spilled.behind);
-                out.extend_from_slice(&spilled.bytes);
-            }
-            spilled.size
-        }
-    };
-    match size <= limit {
-        true => Ok(size),
-        false => Err(EncodeError::TooLarge { size, limit }),
+    let Bounded { free, spilled, .. } = writer;
+    match (result, spilled) {
+        (Ok(()), None) => Ok(room - free.len()),
+        (Ok(()), Some(spilled)) => spilled.join(out, start, limit),
+        (Err(error), _) => Err(EncodeError::from_bincode(error)),
     }
 }
 
@@ -156,7 +147,7 @@ struct Bounded<'a> {
     free: &'a mut [u8],
     /// How much of it there was.
     room: usize,
-    spilled: Option<Spilled>,
+    spilled: Option<Box<Spilled>>,
     limit: usize,
 }
 
@@ -167,6 +158,19 @@ struct Spilled {
     bytes: Vec<u8>,
     /// Bytes of the whole value so far.
     size: usize,
+}
+
+impl Spilled {
+    #[cold]
+    fn join(&self, out: &mut Vec<u8>, start: usize, limit: usize) -> Result<usize, EncodeError> {
+        let size = self.size;
+        if size > limit {
+            return Err(EncodeError::TooLarge { size, limit });
+        }
+        out.truncate(start + self.behind);
+        out.extend_from_slice(&self.bytes);
+        Ok(size)
+    }
 }
 
 impl Writer for Bounded<'_> {
@@ -188,10 +192,12 @@ impl Bounded<'_> {
     #[inline(never)]
     fn spill(&mut self, bytes: &[u8]) {
         let behind = self.room - self.free.len();
-        let spilled = self.spilled.get_or_insert_with(|| Spilled {
-            behind,
-            bytes: Vec::new(),
-            size: behind,
+        let spilled = self.spilled.get_or_insert_with(|| {
+            Box::new(Spilled {
+                behind,
+                bytes: Vec::new(),
+                size: behind,
+            })
         });
         // What follows is not to take the place in front of this.
         self.free = &mut [];

@@ -411,9 +411,7 @@ impl Peer {
                 let mut held = self.session.held();
                 held.sort_unstable();
                 for id in held {
-                    while self.heard
-                        && self.session.release(id).is_some()
-                    {
+                    while self.heard && self.session.release(id).is_some() {
                         self.session.dispatched(id);
                     }
                 }
@@ -440,7 +438,10 @@ impl Peer {
 
     fn read(&mut self, key: LaneKey) -> Result<(), Violation> {
         let mut lane = self.session.take_lane(key).expect("it was put back");
-        while let Some(arrival) = self.session.next_on_lane(&mut lane, &self.remotes, self.now)? {
+        while let Some(arrival) = self
+            .session
+            .next_on_lane(&mut lane, &self.remotes, self.now)?
+        {
             match arrival {
                 Arrival::Event(event) => self.deliver(event)?,
                 Arrival::Control(_) => {}

@@ -220,7 +220,7 @@ impl Link {
             });
             (result, state.outbox.take_lane_too_many(), differ)
         };
-        differ.report(self.id);
+        self.report(differ);
         if let Some(lane) = lane_too_many {
             let most = crate::wire::MAX_LANES;
             tracing::warn!(
@@ -252,7 +252,7 @@ impl Link {
             state.due = true;
             self.introduce(&mut state, id, announce)
         };
-        differ.report(self.id);
+        self.report(differ);
         self.wake();
     }
 
@@ -262,14 +262,20 @@ impl Link {
         state: &mut State,
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
-    ) -> Differences {
-        let mut differ = Differences::default();
+    ) -> Option<Differences> {
+        let mut differ = None;
         state.outbox.announce(id, |from| {
             let news = announce(from);
-            differ = self.compare(&news);
+            differ = Some(self.compare(&news));
             news
         });
         differ
+    }
+
+    fn report(&self, differ: Option<Differences>) {
+        if let Some(differ) = differ {
+            differ.report(self.id);
+        }
     }
 
     pub(crate) fn set_announced(&self, id: u32) {
@@ -288,7 +294,7 @@ impl Link {
             state.cursor = Some(hub.end());
             self.introduce(&mut state, u32::MAX, announce)
         };
-        differ.report(self.id);
+        self.report(differ);
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -323,7 +329,7 @@ impl Link {
             state.calls.push_back(call);
             differ
         };
-        differ.report(self.id);
+        self.report(differ);
         self.wake();
         Ok(())
     }

@@ -121,27 +121,15 @@ impl<C: 'static> Registry<C> {
     }
 
     /// The entry of a remote, made on first use.
+    #[inline]
     pub(crate) fn entry(
         &self,
         remote: &(impl Declared + ?Sized),
-    ) -> Result<Arc<Entry<C>>, DeclareError> {
+    ) -> Result<&Arc<Entry<C>>, DeclareError> {
         match self.find(remote.spec()) {
-            Some(entry) if entry.is_of(remote) => Ok(entry.clone()),
-            Some(entry) => entry.check(&remote.declaration()).map(|()| entry.clone()),
+            Some(entry) if entry.is_of(remote) => Ok(entry),
+            Some(entry) => entry.check(&remote.declaration()).map(|()| entry),
             None => self.declare(remote.declaration()),
-        }
-    }
-
-    /// The same for as long as `run` takes, which costs no count of references.
-    #[inline]
-    pub(crate) fn with_entry<T>(
-        &self,
-        remote: &(impl Declared + ?Sized),
-        run: impl FnOnce(&Entry<C>) -> T,
-    ) -> Result<T, DeclareError> {
-        match self.find(remote.spec()) {
-            Some(entry) if entry.is_of(remote) => Ok(run(entry)),
-            _ => self.entry(remote).map(|entry| run(&entry)),
         }
     }
 
@@ -151,7 +139,8 @@ impl<C: 'static> Registry<C> {
     ///
     /// If it declares the name in another way.
     pub(crate) fn expect(&self, remote: &(impl Declared + ?Sized)) -> Arc<Entry<C>> {
-        self.entry(remote).unwrap_or_else(|error| panic!("{error}"))
+        let entry = self.entry(remote);
+        entry.unwrap_or_else(|error| panic!("{error}")).clone()
     }
 
     /// Declares all of `remotes`, or as many as can be; the first error is the one that counts.
@@ -165,7 +154,8 @@ impl<C: 'static> Registry<C> {
         self.table.find(spec.name, spec.hash)
     }
 
-    fn declare(&self, declaration: Declaration) -> Result<Arc<Entry<C>>, DeclareError> {
+    #[cold]
+    fn declare(&self, declaration: Declaration) -> Result<&Arc<Entry<C>>, DeclareError> {
         // Tracing a type runs the program's `Deserialize`: not under the lock.
         let shape = (declaration.shape)().unwrap_or_default();
         let info = RemoteInfo::new(declaration.spec.name, declaration.kind, &shape)
@@ -174,13 +164,13 @@ impl<C: 'static> Registry<C> {
             let announced = self.write();
             if let Some(entry) = self.find(&declaration.spec) {
                 drop(announced);
-                return entry.check(&declaration).map(|()| entry.clone());
+                return entry.check(&declaration).map(|()| entry);
             }
             if self.table.len() >= MAX_REMOTES {
                 return Err(DeclareError::TooMany);
             }
             let slot = self.table.len() as u32;
-            let entry = Arc::new(Entry {
+            let entry = Entry {
                 spec: declaration.spec,
                 info,
                 slot,
@@ -190,13 +180,12 @@ impl<C: 'static> Registry<C> {
                 function: ArcSwapOption::empty(),
                 next: OnceLock::new(),
                 declaration,
-            });
+            };
             // Before anybody can find it: it is never seen without the id that it has.
             if let Some(announcement) = announced.by_name.get(entry.spec.name) {
                 entry.bind(announcement, &self.table);
             }
-            self.table.push(&entry);
-            entry
+            self.table.push(entry)
         };
         entry.complain();
         self.tell(Change::Declared);

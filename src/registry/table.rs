@@ -56,15 +56,16 @@ impl<C> Table<C> {
     }
 
     /// For writers: adds an entry, whose slot is the number of those before it.
-    pub(super) fn push(&self, entry: &Arc<Entry<C>>) {
+    pub(super) fn push(&self, entry: Entry<C>) -> &Arc<Entry<C>> {
         let slot = self.len();
-        let _ = self.entries.place(slot).set(entry.clone());
+        let entry = self.entries.place(slot).get_or_init(|| Arc::new(entry));
         self.len.store(slot + 1, Ordering::Release);
         let mut place = self.remainder(entry.spec.hash);
         while let Some(before) = place.get() {
             place = &before.next;
         }
         let _ = place.set(entry.clone());
+        entry
     }
 
     /// The entry that the server calls `id`.
@@ -88,7 +89,10 @@ impl<C> Table<C> {
     #[cfg(test)]
     pub(super) fn room_for_ids(&self) -> usize {
         let pieces = self.by_id.0.iter();
-        pieces.filter_map(OnceLock::get).map(|piece| piece.len()).sum()
+        pieces
+            .filter_map(OnceLock::get)
+            .map(|piece| piece.len())
+            .sum()
     }
 }
 
@@ -156,7 +160,11 @@ mod tests {
         }
         assert!(piece_of(MAX_REMOTES).0 < PIECES);
         let list = Growing::<AtomicU32>::default();
-        assert!([0, 1, FIRST, MAX_REMOTES, usize::MAX].iter().all(|&at| list.get(at).is_none()));
+        assert!(
+            [0, 1, FIRST, MAX_REMOTES, usize::MAX]
+                .iter()
+                .all(|&at| list.get(at).is_none())
+        );
         list.place(MAX_REMOTES).store(7, Ordering::Relaxed);
         let place = list.get(MAX_REMOTES).expect("it was made");
         assert_eq!(place.load(Ordering::Relaxed), 7);

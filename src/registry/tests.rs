@@ -51,7 +51,11 @@ fn announcements_of_what_is_used_here_move_nothing() {
     }
     assert_eq!(told.load(Ordering::Relaxed) - before, names.len());
     for ((name, entry), id) in names.iter().zip(&entries).zip(1..) {
-        assert!(registry.by_id(id).is_some_and(|found| Arc::ptr_eq(&found, entry)));
+        assert!(
+            registry
+                .by_id(id)
+                .is_some_and(|found| Arc::ptr_eq(&found, entry))
+        );
         assert!(Arc::ptr_eq(&declare(name), entry));
     }
     assert!(registry.by_id(401).is_none() && registry.by_id(0).is_none());
@@ -69,11 +73,14 @@ fn every_remote_is_found_and_one_too_many_is_refused() {
     }
     for number in 0..MAX_REMOTES {
         let remote = RemoteEvent::<u32>::named(&name(number)).expect("a name");
-        let slot = registry.with_entry(&remote, |entry| entry.slot);
+        let slot = registry.entry(&remote).map(|entry| entry.slot);
         assert_eq!(slot, Ok(number as u32));
     }
     let one_too_many = RemoteEvent::<u32>::new("one too many");
-    assert!(matches!(registry.entry(&one_too_many), Err(DeclareError::TooMany)));
+    assert!(matches!(
+        registry.entry(&one_too_many),
+        Err(DeclareError::TooMany)
+    ));
 }
 
 /// A remote that is declared after it was announced has its id at once.

@@ -255,6 +255,7 @@ impl Outbox {
     /// Tells the peer of every remote up to `id` that it has not heard of.
     ///
     /// `from` lists the server's remotes from a slot on; ids are slots plus one.
+    #[inline]
     pub(crate) fn announce(&mut self, id: u32, from: impl FnOnce(u32) -> Vec<Announcement>) {
         if id <= self.announced {
             return;
@@ -457,7 +458,10 @@ fn remote<'a>(
             remotes.resize_with(at + 1, || None);
         }
         let ledger = ledger.remote(id, name);
-        remotes[at] = Some(Out { sequence: 0, ledger });
+        remotes[at] = Some(Out {
+            sequence: 0,
+            ledger,
+        });
     }
     remotes[at].as_mut().expect("it was just made")
 }

@@ -196,6 +196,22 @@ impl Deframer {
     /// Looks at the frame that `bytes` begin with.
     #[inline]
     fn scan(&self, bytes: &[u8]) -> Result<Scan, FrameError> {
+        // A small event of one of the first remotes, as most are: two bytes, of which neither goes on.
+        if let [rest, remote, ..] = *bytes
+            && let Some(remote) = varint::is_short(remote)
+            && let Some(rest) = varint::is_short(rest)
+            && remote != CONTROL_ID
+            && rest > 0
+        {
+            let end = 1 + rest as usize;
+            if end - 2 <= self.max_payload && end <= bytes.len() {
+                return Ok(Scan::Whole {
+                    remote,
+                    start: 2,
+                    end,
+                });
+            }
+        }
         let Some((rest, prefix)) = varint::peek(bytes)? else {
             return Ok(Scan::Needs(bytes.len() + 1));
         };
@@ -269,6 +285,13 @@ pub(crate) fn put_frame(out: &mut impl BufMut, remote: u32, payload: &[u8]) {
 /// Returns how many bytes a frame has beyond its payload.
 #[inline]
 pub(crate) fn frame_overhead(remote: u32, payload_len: usize) -> usize {
+    let inner = payload_len as u64 + 1;
+    if varint::short(u64::from(remote))
+        .and(varint::short(inner))
+        .is_some()
+    {
+        return 2;
+    }
     let id_len = varint::len(u64::from(remote));
     varint::len((id_len + payload_len) as u64) + id_len
 }

@@ -29,8 +29,8 @@ use crate::{
     registry::{Dispatch, Entry, LastHeard, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, Kept, Lane, LaneKey, Meta, Session, Side, Violation, budget::Offences,
-        ledger::DropCause,
+        Arrival, Directory, Event, Kept, Lane, LaneKey, Meta, Session, Side, Violation,
+        budget::Offences, ledger::DropCause,
     },
     wire::{control::Control, prelude::PreludeReader},
 };
@@ -80,6 +80,13 @@ impl Turn {
             ends: None,
             run: Run::default(),
         }
+    }
+
+    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
+    fn watch(&mut self) -> Instant {
+        let now = watch(self.run.remote(), self.now);
+        self.run.look(now.saturating_duration_since(self.now));
+        now
     }
 }
 
@@ -315,18 +322,10 @@ impl<C: HandlerContext> Inbound<C> {
     /// Looks at the clock if handlers have run since it was last looked at, and lets go of them.
     fn end_run(&mut self) {
         if self.turn.run.is_unseen() {
-            let now = self.watch();
+            let now = self.turn.watch();
             self.look_at_clock(now);
         }
         self.last.let_go();
-    }
-
-    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
-    fn watch(&mut self) -> Instant {
-        let since = self.turn.now;
-        let now = watch(self.turn.run.remote(), since);
-        self.turn.run.look(now.saturating_duration_since(since));
-        now
     }
 
     /// Tells the program of offences.
@@ -435,7 +434,8 @@ impl<C: HandlerContext> Inbound<C> {
         if entry.declaration.kind != RemoteKind::Event {
             return Err(Violation::WrongKind);
         }
-        if self.is_busy(&entry) {
+        if is_busy(&self.link, &entry) {
+            self.busy = true;
             self.session.put_back(id, payload, kept);
             return Ok(Offered::Still(Kept::Busy));
         }
@@ -455,14 +455,6 @@ impl<C: HandlerContext> Inbound<C> {
         self.start_pending(entry.spec.name);
         self.look_at_clock(watch(entry.spec.name, now));
         Ok(Offered::Taken)
-    }
-
-    /// Whether a handler of `entry` may wait, and as many do as may. Then the task runs again when one
-    /// has returned.
-    fn is_busy(&mut self, entry: &Entry<C>) -> bool {
-        let busy = self.link.waiting.is_full() && entry.waits() && self.link.waiting.ask();
-        self.busy |= busy;
-        busy
     }
 
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
@@ -485,7 +477,7 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
         }
-        let Some(mut remote) = self.last.take(&self.wiring.registry, event.id) else {
+        let Some(remote) = self.last.hear(&self.wiring.registry, event.id) else {
             self.session.hold(&event, Kept::Unheard, now)?;
             return Ok(now);
         };
@@ -495,7 +487,8 @@ impl<C: HandlerContext> Inbound<C> {
                 .refuse(event.id, DropCause::SignatureMismatch, now)?;
             return Ok(now);
         }
-        if self.is_busy(&remote.entry) {
+        if is_busy(&self.link, &remote.entry) {
+            self.busy = true;
             match event.reliable {
                 true => self.session.hold(&event, Kept::Busy, now)?,
                 // As without a handler: what is old by then is not worth its place.
@@ -508,12 +501,11 @@ impl<C: HandlerContext> Inbound<C> {
         let name = remote.entry.spec.name;
         if self.turn.run.is_unseen() && !self.turn.run.is_of(name) {
             // The time that the handlers of the one before took is not this one's.
-            self.turn.now = self.watch();
+            self.turn.now = self.turn.watch();
         }
         let result = remote.dispatch(&self.context, event.payload, &mut self.pending);
-        self.last.put_back(remote);
         let now = match self.turn.run.count(name, event.payload.len()) {
-            true => self.watch(),
+            true => self.turn.watch(),
             false => now,
         };
         match result {
@@ -552,6 +544,12 @@ impl<C: HandlerContext> Inbound<C> {
             side: wiring.side,
         }
     }
+}
+
+/// Whether a handler of `entry` may wait, and as many do as may. Then the task runs again when one has returned.
+#[inline]
+fn is_busy<C>(link: &Link, entry: &Entry<C>) -> bool {
+    link.waiting.is_full() && entry.waits() && link.waiting.ask()
 }
 
 /// How long a turn takes before others on the thread get theirs: a packet of somebody else waits for up

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use super::{EVENT, OTHER, POSE, Peer, SELDOM, UNDECLARED, event};
 use crate::{
     config::{Limits, Rate},
@@ -23,9 +22,7 @@ fn a_client_has_one_budget_per_kind_of_event() {
     let lane = peer.session.open_lane("").unwrap();
     let frames: &[(u32, &[u8])] = &[(EVENT, b"a"), (OTHER, b"b"), (EVENT, b"c"), (OTHER, b"d")];
     assert_eq!(peer.lane(lane, frames).unwrap(), b"abc");
-    let loose = peer
-        .session
-        .unordered(EVENT, b"e", &peer.remotes, peer.now);
+    let loose = peer.session.unordered(EVENT, b"e", &peer.remotes, peer.now);
     assert!(loose.unwrap().is_none());
     assert_eq!(peer.stats("Other").refused, [(DropCause::RateLimit, 1)]);
     assert_eq!(

@@ -134,7 +134,10 @@ impl Peer {
         let mut lane = self.session.take_lane(key).expect("it was put back");
         let mut read = Vec::new();
         let end = loop {
-            match self.session.next_on_lane(&mut lane, &self.remotes, self.now) {
+            match self
+                .session
+                .next_on_lane(&mut lane, &self.remotes, self.now)
+            {
                 Ok(Some(Arrival::Event(event))) => {
                     assert!(event.reliable);
                     read.push(Read::Event(event.id, event.payload[0]));
@@ -342,9 +345,7 @@ fn ids_that_no_remote_has_are_a_violation() {
             true
         }
     }
-    let unordered = peer
-        .session
-        .unordered(past_all, b"a", &Believer, peer.now);
+    let unordered = peer.session.unordered(past_all, b"a", &Believer, peer.now);
     assert_eq!(unordered.unwrap_err(), Violation::UnknownRemote);
 }
 
