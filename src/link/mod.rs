@@ -126,15 +126,6 @@ struct State {
     left: Option<DisconnectReason>,
 }
 
-/// An event was accepted.
-#[derive(Clone, Copy)]
-struct Fired {
-    /// It may leave now.
-    due: bool,
-    /// The task would not come for it by itself.
-    news: bool,
-}
-
 /// How the connection is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ending {
@@ -214,10 +205,7 @@ impl Link {
             let differ = self.introduce(&mut state, event.id, announce);
             let result = state.outbox.push(event);
             state.due |= state.outbox.is_crowded();
-            let result = result.map(|()| Fired {
-                due: self.may_leave(&state),
-                news: state.outbox.has_news(),
-            });
+            let result = result.map(|()| (self.may_leave(&state), state.outbox.has_news()));
             (result, state.outbox.take_lane_too_many(), differ)
         };
         self.report(differ);
@@ -230,7 +218,7 @@ impl Link {
             );
         }
         match result {
-            Ok(fired) => self.wake_to_send(fired),
+            Ok((due, news)) => self.wake_to_send(due, news),
             Err(PushError::Full {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
@@ -421,10 +409,10 @@ impl Link {
         }
     }
 
-    /// Has accepted events leave, at once or at the next flush.
-    fn wake_to_send(self: &Arc<Self>, fired: Fired) {
-        if fired.due {
-            if fired.news {
+    /// Has accepted events leave, at once or at the next flush; without `news` the task comes by itself.
+    fn wake_to_send(self: &Arc<Self>, due: bool, news: bool) {
+        if due {
+            if news {
                 self.wake();
             }
         } else if let Some(hub) = &self.hub

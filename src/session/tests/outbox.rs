@@ -364,6 +364,32 @@ fn small_unreliable_events_share_a_datagram() {
     assert!(this.outbox.take_datagram(500).unwrap().len() > 1000);
 }
 
+/// Whoever takes out comes again by himself where the network takes no more, and is told of all else.
+#[test]
+fn nobody_is_told_of_what_the_network_does_not_take() {
+    let mut this = Fixture::new();
+    assert!(!this.outbox.has_news());
+    this.push(EVENT, &plain(), b"a").unwrap();
+    assert!(this.outbox.has_news());
+    this.outbox.set_blocked(0, true);
+    assert!(!this.outbox.has_news());
+    this.push(EVENT, &plain(), b"b").unwrap();
+    assert!(!this.outbox.has_news());
+    this.push(OTHER, &lane("aside"), b"c").unwrap();
+    assert!(this.outbox.has_news(), "another lane is not blocked");
+    assert_eq!(this.write(1).len(), 1);
+    this.outbox.set_unreliable_blocked(true);
+    this.push(POSE, &unreliable(), b"d").unwrap();
+    assert!(!this.outbox.has_news());
+    this.outbox.set_unreliable_blocked(false);
+    assert!(this.outbox.has_news());
+    assert!(this.outbox.take_datagram(1000).is_some());
+    this.outbox.set_blocked(0, false);
+    assert!(this.outbox.has_news());
+    assert_eq!(this.write(0).len(), 2);
+    assert!(!this.outbox.has_news());
+}
+
 #[test]
 fn the_end_forgets_what_is_queued_and_books_it() {
     let mut this = Fixture::new();
