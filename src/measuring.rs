@@ -134,7 +134,7 @@ impl Receiver {
             return false;
         };
         let call = handler::event(move |_: &(), args| handler(args));
-        self.registry.listen(&entry, false, call);
+        self.registry.listen(entry, false, call);
         true
     }
 

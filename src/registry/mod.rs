@@ -77,7 +77,7 @@ pub(crate) struct Entry<C> {
     listeners: ArcSwap<Vec<Arc<Listener<C>>>>,
     function: ArcSwapOption<Function<C>>,
     /// What the table finds behind this one.
-    next: OnceLock<Arc<Entry<C>>>,
+    next: OnceLock<Arc<Self>>,
 }
 
 struct Function<C>(FunctionHandler<C>);

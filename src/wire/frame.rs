@@ -285,11 +285,8 @@ pub(crate) fn put_frame(out: &mut impl BufMut, remote: u32, payload: &[u8]) {
 /// Returns how many bytes a frame has beyond its payload.
 #[inline]
 pub(crate) fn frame_overhead(remote: u32, payload_len: usize) -> usize {
-    let inner = payload_len as u64 + 1;
-    if varint::short(u64::from(remote))
-        .and(varint::short(inner))
-        .is_some()
-    {
+    let short = |value: u64| varint::short(value).is_some();
+    if short(u64::from(remote)) && short(payload_len as u64 + 1) {
         return 2;
     }
     let id_len = varint::len(u64::from(remote));
