@@ -68,11 +68,11 @@ fn every_remote_is_found_and_one_too_many_is_refused() {
     let registry = Registry::<()>::new(true);
     let name = |number: usize| format!("many {number}");
     for number in 0..MAX_REMOTES {
-        let remote = RemoteEvent::<u32>::named(&name(number)).expect("a name");
+        let remote = RemoteEvent::<u32>::named(name(number)).expect("a name");
         assert_eq!(registry.expect(&remote).slot as usize, number);
     }
     for number in 0..MAX_REMOTES {
-        let remote = RemoteEvent::<u32>::named(&name(number)).expect("a name");
+        let remote = RemoteEvent::<u32>::named(name(number)).expect("a name");
         let slot = registry.entry(&remote).map(|entry| entry.slot);
         assert_eq!(slot, Ok(number as u32));
     }
