@@ -98,13 +98,13 @@ fn open(registry: &Registry<Player>, rate: Rate) -> Result<(), DeclareError> {
     let answer = handler::event(|player: &Player, bytes: Bytes| {
         let _ = player.server().fire_client(player, &RELIABLE, &bytes);
     });
-    registry.listen(&reliable, false, answer);
+    registry.listen(reliable, false, answer);
     let answer = handler::event(|player: &Player, bytes: Bytes| {
         let _ = player.server().fire_client(player, &UNRELIABLE, &bytes);
     });
-    registry.listen(&unreliable, false, answer);
+    registry.listen(unreliable, false, answer);
     let answer = handler::function(MAX_REPLY_HEADER, |_: &Player, bytes: Bytes| bytes);
-    registry.answer(&function, Some(answer));
+    registry.answer(function, Some(answer));
     Ok(())
 }
 

@@ -25,8 +25,10 @@ pub(crate) fn with_encoded<A: Payload, T>(
     }
     // Taken out, so that a `Serialize` that fires something itself finds an empty one.
     let mut bytes = SCRATCH.take();
-    bytes.clear();
-    let result = codec::encode(args, &mut bytes, limit).map(|_| lend(&bytes));
+    if bytes.is_empty() {
+        bytes.resize(FIRST, 0);
+    }
+    let result = codec::overwrite(args, &mut bytes, 0, limit).map(|size| lend(&bytes[..size]));
     if bytes.capacity() <= KEPT {
         SCRATCH.set(bytes);
     }
@@ -200,5 +202,7 @@ impl From<FireError> for HandlerError {
     }
 }
 
+/// What most events fit in.
+const FIRST: usize = 256;
 /// A thread keeps at most this much memory for the next event.
 const KEPT: usize = 64 * 1024;

@@ -9,7 +9,6 @@ use std::{fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    codec,
     config::{Limits, Rate},
     fire::{event_limit, with_encoded},
     handler,
@@ -45,25 +44,25 @@ impl Sender {
 
     /// Finds a remote, as every fire does.
     pub fn look_up<A: Payload>(&self, remote: &impl EventRemote<A>) -> Option<u32> {
-        self.registry.with_entry(remote, Entry::id).ok()?
+        self.registry.entry(remote).ok()?.id()
     }
 
     /// Fires an event to every peer, encoded once. False if one of them did not take it.
     pub fn fire<A: Payload>(&mut self, remote: &impl EventRemote<A>, args: &A) -> bool {
+        let Ok(entry) = self.registry.entry(remote) else {
+            return false;
+        };
         let outboxes = &mut self.outboxes;
-        let fired = self.registry.with_entry(remote, |entry| {
-            let limit = event_limit(entry, usize::MAX);
-            let push = |payload: &[u8]| push(outboxes, entry, payload);
-            with_encoded(args, limit, push)
-        });
-        matches!(fired, Ok(Ok(true)))
+        let push = |payload: &[u8]| push(outboxes, entry, payload);
+        with_encoded(args, event_limit(entry, usize::MAX), push).unwrap_or(false)
     }
 
     /// The same with a payload that is encoded already.
     pub fn fire_encoded<A: Payload>(&mut self, remote: &impl EventRemote<A>, bytes: &[u8]) -> bool {
-        let outboxes = &mut self.outboxes;
-        let push = |entry: &Entry<()>| push(outboxes, entry, bytes);
-        self.registry.with_entry(remote, push).unwrap_or(false)
+        let Ok(entry) = self.registry.entry(remote) else {
+            return false;
+        };
+        push(&mut self.outboxes, entry, bytes)
     }
 
     /// Takes what leaves for a peer on its default lane, as if it had been written.
@@ -135,28 +134,30 @@ impl Receiver {
             return false;
         };
         let call = handler::event(move |_: &(), args| handler(args));
-        self.registry.listen(&entry, false, call);
+        self.registry.listen(entry, false, call);
         true
     }
 
     /// Gives bytes of the default lane to the handlers; yields how many events ran.
     pub fn lane(&mut self, bytes: Bytes, now: Instant) -> usize {
         self.session.lane_bytes(self.lane, bytes);
+        let mut lane = self.session.take_lane(self.lane).expect("it was put back");
         let mut ran = 0;
         loop {
             let known = Known(&self.registry);
-            match self.session.next_on_lane(self.lane, &known, now) {
+            match self.session.next_on_lane(&mut lane, &known, now) {
                 Ok(Some(Arrival::Event(event))) => ran += self.dispatch(&event),
                 _ => break,
             }
         }
+        self.session.put_lane_back(self.lane, lane);
         self.last.let_go();
         ran
     }
 
     /// Gives a datagram to the handlers; yields how many events ran.
     pub fn datagram(&mut self, bytes: Bytes, now: Instant) -> usize {
-        let Ok(mut events) = self.session.datagram(bytes, now) else {
+        let Ok(mut events) = self.session.datagram(&bytes, now) else {
             return 0;
         };
         let mut ran = 0;
@@ -183,12 +184,11 @@ impl Receiver {
         entry.dispatch(&(), bytes, &mut self.pending) == Dispatch::Dispatched
     }
 
-    fn dispatch(&mut self, event: &Event) -> usize {
-        let Some(mut remote) = self.last.take(&self.registry, event.id) else {
+    fn dispatch(&mut self, event: &Event<'_>) -> usize {
+        let Some(remote) = self.last.hear(&self.registry, event.id) else {
             return 0;
         };
-        let dispatch = remote.dispatch(&(), &event.payload, &mut self.pending);
-        self.last.put_back(remote);
+        let dispatch = remote.dispatch(&(), event.payload, &mut self.pending);
         self.session.dispatched(event.id);
         usize::from(dispatch == Dispatch::Dispatched)
     }
@@ -200,9 +200,9 @@ impl Default for Receiver {
     }
 }
 
-/// Encodes arguments behind what is in `out`, as a fire does; false if they cannot be encoded.
-pub fn encode<A: Payload>(args: &A, out: &mut Vec<u8>) -> bool {
-    codec::encode(args, out, usize::MAX).is_ok()
+/// Encodes arguments and lends the bytes, as a fire does; `None` if they cannot be encoded.
+pub fn encode<A: Payload, T>(args: &A, lend: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    with_encoded(args, usize::MAX, lend).ok()
 }
 
 /// Decodes arguments, behind the guard.

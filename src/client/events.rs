@@ -23,10 +23,8 @@ impl Client {
         remote: &impl EventRemote<A>,
         args: &A,
     ) -> Result<(), FireError> {
-        let registry = &self.inner.wiring.registry;
-        registry.with_entry(remote, |entry| {
-            self.encoded(entry, args, |payload| self.fire(entry, payload, false))?
-        })?
+        let entry = self.inner.wiring.registry.entry(remote)?;
+        self.encoded(entry, args, |payload| self.fire(entry, payload, false))?
     }
 
     /// The same, waiting for room in the outbox instead of failing with [`FireError::QueueFull`].
@@ -48,13 +46,13 @@ impl Client {
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
         // Mostly there is room, and nothing has to be kept to fire it once more.
-        let fired = self.encoded(&entry, args, |payload| {
-            unless_full(self.fire(&entry, payload, true), payload)
+        let fired = self.encoded(entry, args, |payload| {
+            unless_full(self.fire(entry, payload, true), payload)
         })?;
         match fired {
             Ok(result) => result,
             Err(payload) => {
-                when_there_is_room(&self.inner.link, || self.fire(&entry, &payload, true)).await
+                when_there_is_room(&self.inner.link, || self.fire(entry, &payload, true)).await
             }
         }
     }

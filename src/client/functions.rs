@@ -100,7 +100,7 @@ impl Client {
             inner.server_limits.call_payload,
             inner.wiring.limits.payload_from_server,
         );
-        Prepared::new(Arc::clone(&inner.link), &entry, id, args, limits, |_| {
+        Prepared::new(Arc::clone(&inner.link), entry, id, args, limits, |_| {
             Vec::new()
         })
     }

@@ -67,21 +67,42 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     limit: usize,
 ) -> Result<usize, EncodeError> {
     let start = out.len();
+    let room = (out.capacity() - start).min(MOST_PREPARED);
+    out.resize(start + room, 0);
+    let result = overwrite(value, out, start, limit);
+    out.truncate(start + *result.as_ref().unwrap_or(&0));
+    result
+}
+
+/// The same over what is in `out` from `start` on, of which the rest stays: memory that is used again and again
+/// needs no clearing.
+///
+/// # Errors
+///
+/// As [`encode`]; from `start` on there may then be anything.
+#[inline]
+pub(crate) fn overwrite<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+    start: usize,
+    limit: usize,
+) -> Result<usize, EncodeError> {
+    let limit = limit.min(MAX_LEN);
+    let room = (out.len() - start).min(limit);
     let mut writer = Bounded {
-        out,
-        limit: limit.min(MAX_LEN),
-        size: 0,
+        free: &mut out[start..start + room],
+        room,
+        spilled: None,
+        limit,
     };
     let result = bincode::serde::encode_into_writer(value, &mut writer, CONFIG);
 
-    let Bounded { out, limit, size } = writer;
-    let error = match result {
-        Ok(()) if size <= limit => return Ok(size),
-        Ok(()) => EncodeError::TooLarge { size, limit },
-        Err(error) => EncodeError::from_bincode(error),
-    };
-    out.truncate(start);
-    Err(error)
+    let Bounded { free, spilled, .. } = writer;
+    match (result, spilled) {
+        (Ok(()), None) => Ok(room - free.len()),
+        (Ok(()), Some(spilled)) => spilled.join(out, start, limit),
+        (Err(error), _) => Err(EncodeError::from_bincode(error)),
+    }
 }
 
 /// Returns how many bytes `value` takes, without storing any of them.
@@ -122,19 +143,68 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PayloadErro
 
 /// Stores up to `limit` bytes and counts all of them, so that an error can say how large it was.
 struct Bounded<'a> {
-    out: &'a mut Vec<u8>,
+    /// What is left of the memory that is there, of which no more than `limit` is used.
+    free: &'a mut [u8],
+    /// How much of it there was.
+    room: usize,
+    spilled: Option<Box<Spilled>>,
     limit: usize,
+}
+
+/// What that memory was too small for.
+struct Spilled {
+    /// How much is in that memory.
+    behind: usize,
+    bytes: Vec<u8>,
+    /// Bytes of the whole value so far.
     size: usize,
+}
+
+impl Spilled {
+    #[cold]
+    fn join(&self, out: &mut Vec<u8>, start: usize, limit: usize) -> Result<usize, EncodeError> {
+        let size = self.size;
+        if size > limit {
+            return Err(EncodeError::TooLarge { size, limit });
+        }
+        out.truncate(start + self.behind);
+        out.extend_from_slice(&self.bytes);
+        Ok(size)
+    }
 }
 
 impl Writer for Bounded<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        self.size = self.size.saturating_add(bytes.len());
-        if self.size <= self.limit {
-            self.out.extend_from_slice(bytes);
+        if bytes.len() > self.free.len() {
+            self.spill(bytes);
+            return Ok(());
         }
+        let (place, free) = std::mem::take(&mut self.free).split_at_mut(bytes.len());
+        place.copy_from_slice(bytes);
+        self.free = free;
         Ok(())
+    }
+}
+
+impl Bounded<'_> {
+    #[cold]
+    #[inline(never)]
+    fn spill(&mut self, bytes: &[u8]) {
+        let behind = self.room - self.free.len();
+        let spilled = self.spilled.get_or_insert_with(|| {
+            Box::new(Spilled {
+                behind,
+                bytes: Vec::new(),
+                size: behind,
+            })
+        });
+        // What follows is not to take the place in front of this.
+        self.free = &mut [];
+        spilled.size = spilled.size.saturating_add(bytes.len());
+        if spilled.size <= self.limit {
+            spilled.bytes.extend_from_slice(bytes);
+        }
     }
 }
 
@@ -255,6 +325,10 @@ pub(crate) const MAX_LEN: usize = 64 << 20;
 /// Without bincode's own limit on what is claimed: [`guard`] allows no claim to be a reason to allocate, and
 /// each number that is read would make an error first, to drop it again, which is half of decoding.
 const CONFIG: Configuration = config::standard();
+
+/// Of memory that was never written to, as much is cleared before something is encoded into it: most values are
+/// smaller, and what is larger spills.
+const MOST_PREPARED: usize = 128;
 
 /// Enough for a sentence in the log.
 const MAX_WHY_CHARS: usize = 200;

@@ -28,7 +28,7 @@ use crate::{
     wire::{
         control::Control,
         datagram::{DatagramEvents, put_datagram_event},
-        frame::{Deframer, Frame, FrameError, put_frame},
+        frame::{Deframer, FrameError, put_frame},
         hello::{Answer, Hello},
         invoke::{decode_reply, decode_request},
         prelude::{PreludeReader, StreamPrelude},
@@ -45,8 +45,8 @@ pub fn frame(data: &[u8]) {
     let pieces = deframe(stream.chunks(usize::from(piece).max(1)), limit);
     assert_eq!(whole, pieces);
     let mut again = Vec::new();
-    for frame in &whole.0 {
-        put_frame(&mut again, frame.remote, &frame.payload);
+    for (remote, payload) in &whole.0 {
+        put_frame(&mut again, *remote, payload);
     }
     assert!(stream.starts_with(&again));
 }
@@ -85,13 +85,13 @@ pub fn known_servers(data: &[u8]) {
 fn deframe<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     limit: usize,
-) -> (Vec<Frame>, Option<FrameError>) {
+) -> (Vec<(u32, Vec<u8>)>, Option<FrameError>) {
     let (mut deframer, mut frames) = (Deframer::new(limit), Vec::new());
     for piece in pieces {
         deframer.push(Bytes::copy_from_slice(piece));
         loop {
             match deframer.next() {
-                Ok(Some(frame)) => frames.push(frame),
+                Ok(Some(frame)) => frames.push((frame.remote, frame.payload.to_vec())),
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error)),
             }
@@ -143,9 +143,9 @@ pub fn control(data: &[u8]) {
 /// A datagram: the events up to an error are written as they were read.
 pub fn datagram(data: &[u8]) {
     let mut again = Vec::new();
-    let mut events = DatagramEvents::new(Bytes::copy_from_slice(data));
+    let mut events = DatagramEvents::new(data);
     while let Some(Ok(event)) = events.next() {
-        put_datagram_event(&mut again, event.remote, event.sequence, &event.payload);
+        put_datagram_event(&mut again, event.remote, event.sequence, event.payload);
     }
     assert!(data.starts_with(&again));
     assert!(events.next().is_none());
@@ -378,9 +378,8 @@ impl Peer {
                 }
             }
             3 => {
-                let mut events = self
-                    .session
-                    .datagram(Bytes::copy_from_slice(input.bytes()), self.now)?;
+                let datagram = input.bytes();
+                let mut events = self.session.datagram(datagram, self.now)?;
                 let known = &self.remotes;
                 while let Some(event) =
                     self.session.next_unreliable(&mut events, known, self.now)?
@@ -396,7 +395,7 @@ impl Peer {
             }
             4 => {
                 let id = u32::from(input.u8().unwrap_or(0)) % 9 + 1;
-                let payload = Bytes::copy_from_slice(input.bytes());
+                let payload = input.bytes();
                 let event = self
                     .session
                     .unordered(id, payload, &self.remotes, self.now)?;
@@ -412,17 +411,15 @@ impl Peer {
                 let mut held = self.session.held();
                 held.sort_unstable();
                 for id in held {
-                    while self.heard
-                        && let Some((event, _)) = self.session.release(id)
-                    {
-                        self.session.dispatched(event.id);
+                    while self.heard && self.session.release(id).is_some() {
+                        self.session.dispatched(id);
                     }
                 }
             }
             8 => {
                 let id = u32::from(input.u8().unwrap_or(0)) % 8;
-                if let Some((event, kept)) = self.session.release(id) {
-                    self.session.put_back(event, kept);
+                if let Some((payload, kept)) = self.session.release(id) {
+                    self.session.put_back(id, payload, kept);
                 }
             }
             _ => {
@@ -439,17 +436,22 @@ impl Peer {
         Ok(())
     }
 
-    fn read(&mut self, lane: LaneKey) -> Result<(), Violation> {
-        while let Some(arrival) = self.session.next_on_lane(lane, &self.remotes, self.now)? {
+    fn read(&mut self, key: LaneKey) -> Result<(), Violation> {
+        let mut lane = self.session.take_lane(key).expect("it was put back");
+        while let Some(arrival) = self
+            .session
+            .next_on_lane(&mut lane, &self.remotes, self.now)?
+        {
             match arrival {
                 Arrival::Event(event) => self.deliver(event)?,
                 Arrival::Control(_) => {}
             }
         }
+        self.session.put_lane_back(key, lane);
         Ok(())
     }
 
-    fn deliver(&mut self, event: Event) -> Result<(), Violation> {
+    fn deliver(&mut self, event: Event<'_>) -> Result<(), Violation> {
         assert!(event.reliable);
         let known = self.remotes.meta(event.id).is_some();
         match self.heard && known && !self.session.is_held(event.id) {

@@ -215,10 +215,10 @@ impl Link {
             let result = state.outbox.push(event);
             self.mark_line(&state);
             state.due |= state.outbox.is_crowded();
-            let result = result.map(|()| self.may_leave(&state));
+            let result = result.map(|()| (self.may_leave(&state), state.outbox.has_news()));
             (result, state.outbox.take_lane_too_many(), differ)
         };
-        differ.report(self.id);
+        self.report(differ);
         if let Some(lane) = lane_too_many {
             let most = crate::wire::MAX_LANES;
             tracing::warn!(
@@ -228,7 +228,7 @@ impl Link {
             );
         }
         match result {
-            Ok(due) => self.wake_to_send(due),
+            Ok((due, news)) => self.wake_to_send(due, news),
             Err(PushError::Full {
                 disconnect: true, ..
             }) => self.give_up_as_slow(),
@@ -250,7 +250,7 @@ impl Link {
             state.due = true;
             self.introduce(&mut state, id, announce)
         };
-        differ.report(self.id);
+        self.report(differ);
         self.wake();
     }
 
@@ -260,14 +260,20 @@ impl Link {
         state: &mut State,
         id: u32,
         announce: impl FnOnce(u32) -> Vec<Announcement>,
-    ) -> Differences {
-        let mut differ = Differences::default();
+    ) -> Option<Differences> {
+        let mut differ = None;
         state.outbox.announce(id, |from| {
             let news = announce(from);
-            differ = self.compare(&news);
+            differ = Some(self.compare(&news));
             news
         });
         differ
+    }
+
+    fn report(&self, differ: Option<Differences>) {
+        if let Some(differ) = differ {
+            differ.report(self.id);
+        }
     }
 
     pub(crate) fn set_announced(&self, id: u32) {
@@ -286,7 +292,7 @@ impl Link {
             state.cursor = Some(hub.end());
             self.introduce(&mut state, u32::MAX, announce)
         };
-        differ.report(self.id);
+        self.report(differ);
     }
 
     /// Queues a call; it goes out in its turn, after the events accepted before it.
@@ -322,7 +328,7 @@ impl Link {
             self.mark_line(&state);
             differ
         };
-        differ.report(self.id);
+        self.report(differ);
         self.wake();
         Ok(())
     }
@@ -413,10 +419,12 @@ impl Link {
         }
     }
 
-    /// Has accepted events leave, at once or at the next flush.
-    fn wake_to_send(self: &Arc<Self>, due: bool) {
+    /// Has accepted events leave, at once or at the next flush; without `news` the task comes by itself.
+    fn wake_to_send(self: &Arc<Self>, due: bool, news: bool) {
         if due {
-            self.wake();
+            if news {
+                self.wake();
+            }
         } else if let Some(hub) = &self.hub
             && !self.parked.load(Ordering::Acquire)
         {

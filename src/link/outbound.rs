@@ -39,6 +39,8 @@ pub(super) struct Outbound {
 struct Taken {
     /// There may be more pieces.
     left: bool,
+    /// There is a lane that has not been written as far as it was taken.
+    blocked: bool,
     /// Unreliable events may leave.
     datagrams: bool,
 }
@@ -51,6 +53,8 @@ struct Lane {
     begun: Bytes,
     /// The end of this lane has been asked for, and comes after the queue.
     finish: bool,
+    /// Whether the outbox has been told that it is blocked.
+    told: bool,
 }
 
 enum LaneState {
@@ -84,9 +88,14 @@ impl Outbound {
                 true => self.send_datagrams(cx),
                 false => self.retry = None,
             }
-            if !(moved && taken.left) {
+            // What was fired into a lane that was blocked has woken nobody.
+            if !(moved && (taken.left || taken.blocked)) {
                 break;
             }
+        }
+        if self.lanes.iter().any(|lane| lane.told != lane.is_blocked()) {
+            let link = self.link.clone();
+            self.tell_what_is_blocked(&mut link.lock());
         }
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
@@ -98,16 +107,26 @@ impl Outbound {
     /// Takes what lanes can use; one that is blocked leaves the rest in the outbox, under its limit.
     fn take_chunks(&mut self) -> Taken {
         let mut taken = Taken::default();
-        let mut state = self.link.lock();
-        if !self.link.may_leave(&state) {
+        let link = self.link.clone();
+        let mut state = link.lock();
+        taken.blocked = self.tell_what_is_blocked(&mut state);
+        if !link.may_leave(&state) {
+            state.outbox.set_unreliable_blocked(false);
             return taken;
         }
         taken.datagrams = state.outbox.unreliable_bytes() > 0;
+        if !taken.datagrams {
+            state.outbox.set_unreliable_blocked(false);
+        }
         while self.lanes.len() < state.outbox.lanes() {
             let lane = Lane::new(self.lanes.is_empty());
             push_to_few(&mut self.lanes, lane);
         }
         for (at, lane) in self.lanes.iter_mut().enumerate() {
+            // What waits here would only be cut into smaller pieces.
+            if lane.is_blocked() {
+                continue;
+            }
             while lane.queue.len() < MOST_CHUNKS
                 && let Some(chunk) = state.outbox.take_lane(at)
             {
@@ -122,6 +141,17 @@ impl Outbound {
             taken.left |= lane.queue.len() >= MOST_CHUNKS;
         }
         taken
+    }
+
+    /// Has nobody woken for what goes no further than the outbox; true if there is such a lane.
+    fn tell_what_is_blocked(&mut self, state: &mut State) -> bool {
+        let mut any = false;
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            lane.told = lane.is_blocked();
+            any |= lane.told;
+            state.outbox.set_blocked(at, lane.told);
+        }
+        any
     }
 
     /// True if something was written, so that there may be room for more.
@@ -196,8 +226,10 @@ impl Outbound {
             self.gauged.spend(before - budget);
             link.credit.give();
         }
-        let state = link.lock();
-        if state.outbox.unreliable_bytes() > 0 {
+        let mut state = link.lock();
+        let left = state.outbox.unreliable_bytes() > 0;
+        state.outbox.set_unreliable_blocked(left);
+        if left {
             self.age(state);
             self.retry = Some(Retry::new(self.gauged.gauge.clone(), cx));
         }
@@ -297,7 +329,13 @@ impl Lane {
             queue: VecDeque::new(),
             begun: Bytes::new(),
             finish: false,
+            told: false,
         }
+    }
+
+    /// Whether QUIC has as much of it as it takes, and wakes the task when it takes more.
+    fn is_blocked(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether it has ended, and all of it is acknowledged.

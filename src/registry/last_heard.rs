@@ -41,27 +41,16 @@ impl<C: 'static> LastHeard<C> {
 
     /// The remote that carries `id`, if this side has declared it: an id is bound once and for all.
     #[inline]
-    pub(crate) fn take(&mut self, registry: &Registry<C>, id: u32) -> Option<Hearing<C>> {
-        if let Some(mut hearing) = self.0.take_if(|hearing| hearing.id == id) {
-            if hearing.again {
-                let ears = || Cache::new(Ears(hearing.entry.clone()));
-                hearing.listeners.get_or_insert_with(ears);
-            }
-            return Some(hearing);
+    pub(crate) fn hear(&mut self, registry: &Registry<C>, id: u32) -> Option<&mut Hearing<C>> {
+        if self.0.as_ref().is_none_or(|hearing| hearing.id != id) {
+            self.0 = registry.by_id(id).map(|entry| Hearing {
+                id,
+                entry,
+                again: false,
+                listeners: None,
+            });
         }
-        registry.by_id(id).map(|entry| Hearing {
-            id,
-            entry,
-            again: false,
-            listeners: None,
-        })
-    }
-
-    /// Gives back what was taken.
-    #[inline]
-    pub(crate) fn put_back(&mut self, mut hearing: Hearing<C>) {
-        hearing.again = true;
-        self.0 = Some(hearing);
+        self.0.as_mut()
     }
 
     /// Ends the run, and lets go of handlers, which may be disconnected and dropped before the next event comes.
@@ -82,12 +71,13 @@ impl<C> Hearing<C> {
         payload: &[u8],
         pending: &mut Vec<HandlerFuture<()>>,
     ) -> Dispatch {
-        match &mut self.listeners {
-            Some(listeners) => self
-                .entry
-                .tell_all(listeners.load(), context, payload, pending),
-            None => self.entry.dispatch(context, payload, pending),
+        if !std::mem::replace(&mut self.again, true) {
+            return self.entry.dispatch(context, payload, pending);
         }
+        let ears = || Cache::new(Ears(self.entry.clone()));
+        let listeners = self.listeners.get_or_insert_with(ears);
+        self.entry
+            .tell_all(listeners.load(), context, payload, pending)
     }
 }
 
@@ -116,10 +106,8 @@ mod tests {
         }
 
         fn hear(&mut self, id: u32) -> Dispatch {
-            let mut remote = self.last.take(&self.registry, id).expect("declared");
-            let dispatch = remote.dispatch(&(), &[7], &mut Vec::new());
-            self.last.put_back(remote);
-            dispatch
+            let remote = self.last.hear(&self.registry, id).expect("declared");
+            remote.dispatch(&(), &[7], &mut Vec::new())
         }
 
         fn listen(&self, remote: &RemoteEvent<u8>, once: bool) -> (u64, Arc<AtomicUsize>) {

@@ -6,14 +6,13 @@
 
 mod error;
 mod last_heard;
-mod prehashed;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::HashMap,
     fmt,
-    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -24,7 +23,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use self::error::DeclareError;
 pub(crate) use self::last_heard::LastHeard;
-use self::prehashed::Prehashed;
+use self::table::Table;
 use crate::{
     handler::{EventHandler, FunctionHandler, HandlerFuture, Heard},
     remote::{self, Declaration, Remote, Spec, sealed::Declared},
@@ -35,7 +34,8 @@ use crate::{
 };
 
 pub(crate) struct Registry<C> {
-    table: ArcSwap<Table<C>>,
+    /// Its entries are added to under the lock of `announced`.
+    table: Table<C>,
     /// Serialises writers, and holds what the server announced and nobody here has declared yet.
     announced: Mutex<Announced>,
     /// The server hands out ids; a client learns them.
@@ -63,14 +63,6 @@ struct Announced {
     names: HashMap<u32, String>,
 }
 
-struct Table<C> {
-    entries: Vec<Arc<Entry<C>>>,
-    by_hash: HashMap<u64, Vec<u32>, BuildHasherDefault<Prehashed>>,
-    /// Clients only: the slot of each id plus one, or 0. Written under the writers' lock, also in tables
-    /// that are read: an announcement is not to cost a copy of all before it.
-    by_id: Arc<[AtomicU32]>,
-}
-
 /// One remote of a registry: its declaration, its id on the wire, and its handlers.
 pub(crate) struct Entry<C> {
     pub(crate) spec: Spec,
@@ -84,6 +76,8 @@ pub(crate) struct Entry<C> {
     theirs: OnceLock<RemoteInfo>,
     listeners: ArcSwap<Vec<Arc<Listener<C>>>>,
     function: ArcSwapOption<Function<C>>,
+    /// What the table finds behind this one.
+    next: OnceLock<Arc<Self>>,
 }
 
 struct Function<C>(FunctionHandler<C>);
@@ -98,11 +92,7 @@ struct Listener<C> {
 impl<C: 'static> Registry<C> {
     pub(crate) fn new(assigns_ids: bool) -> Self {
         Self {
-            table: ArcSwap::from_pointee(Table {
-                entries: Vec::new(),
-                by_hash: HashMap::default(),
-                by_id: Arc::default(),
-            }),
+            table: Table::new(),
             announced: Mutex::default(),
             assigns_ids,
             generation: AtomicU64::new(0),
@@ -121,44 +111,26 @@ impl<C: 'static> Registry<C> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.load().entries.len()
+        self.table.len()
     }
 
     /// How many of them are the program's.
     pub(crate) fn declared(&self) -> usize {
-        let table = self.table.load();
-        let entries = table.entries.iter();
+        let entries = self.table.entries();
         entries.filter(|entry| !entry.spec.policy.builtin).count()
     }
 
     /// The entry of a remote, made on first use.
+    #[inline]
     pub(crate) fn entry(
         &self,
         remote: &(impl Declared + ?Sized),
-    ) -> Result<Arc<Entry<C>>, DeclareError> {
+    ) -> Result<&Arc<Entry<C>>, DeclareError> {
         match self.find(remote.spec()) {
             Some(entry) if entry.is_of(remote) => Ok(entry),
-            Some(entry) => entry.check(&remote.declaration()),
+            Some(entry) => entry.check(&remote.declaration()).map(|()| entry),
             None => self.declare(remote.declaration()),
         }
-    }
-
-    /// The same for as long as `run` takes, which costs no count of references.
-    #[inline]
-    pub(crate) fn with_entry<T>(
-        &self,
-        remote: &(impl Declared + ?Sized),
-        run: impl FnOnce(&Entry<C>) -> T,
-    ) -> Result<T, DeclareError> {
-        {
-            let table = self.table.load();
-            if let Some(entry) = table.find(remote.spec().name, remote.spec().hash)
-                && entry.is_of(remote)
-            {
-                return Ok(run(entry));
-            }
-        }
-        self.entry(remote).map(|entry| run(&entry))
     }
 
     /// The same where the program itself registers something: a clash is a mistake in it.
@@ -167,7 +139,8 @@ impl<C: 'static> Registry<C> {
     ///
     /// If it declares the name in another way.
     pub(crate) fn expect(&self, remote: &(impl Declared + ?Sized)) -> Arc<Entry<C>> {
-        self.entry(remote).unwrap_or_else(|error| panic!("{error}"))
+        let entry = self.entry(remote);
+        entry.unwrap_or_else(|error| panic!("{error}")).clone()
     }
 
     /// Declares all of `remotes`, or as many as can be; the first error is the one that counts.
@@ -176,11 +149,13 @@ impl<C: 'static> Registry<C> {
         declared.fold(Ok(()), Result::and)
     }
 
-    fn find(&self, spec: &Spec) -> Option<Arc<Entry<C>>> {
-        self.table.load().find(spec.name, spec.hash).cloned()
+    #[inline]
+    fn find(&self, spec: &Spec) -> Option<&Arc<Entry<C>>> {
+        self.table.find(spec.name, spec.hash)
     }
 
-    fn declare(&self, declaration: Declaration) -> Result<Arc<Entry<C>>, DeclareError> {
+    #[cold]
+    fn declare(&self, declaration: Declaration) -> Result<&Arc<Entry<C>>, DeclareError> {
         // Tracing a type runs the program's `Deserialize`: not under the lock.
         let shape = (declaration.shape)().unwrap_or_default();
         let info = RemoteInfo::new(declaration.spec.name, declaration.kind, &shape)
@@ -189,14 +164,13 @@ impl<C: 'static> Registry<C> {
             let announced = self.write();
             if let Some(entry) = self.find(&declaration.spec) {
                 drop(announced);
-                return entry.check(&declaration);
+                return entry.check(&declaration).map(|()| entry);
             }
-            let table = self.table.load_full();
-            if table.entries.len() >= MAX_REMOTES {
+            if self.table.len() >= MAX_REMOTES {
                 return Err(DeclareError::TooMany);
             }
-            let slot = table.entries.len() as u32;
-            let entry = Arc::new(Entry {
+            let slot = self.table.len() as u32;
+            let entry = Entry {
                 spec: declaration.spec,
                 info,
                 slot,
@@ -204,17 +178,14 @@ impl<C: 'static> Registry<C> {
                 theirs: OnceLock::new(),
                 listeners: ArcSwap::default(),
                 function: ArcSwapOption::empty(),
+                next: OnceLock::new(),
                 declaration,
-            });
-            let mut table = Table::clone(&table);
-            table.entries.push(entry.clone());
-            table.by_hash.entry(entry.spec.hash).or_default().push(slot);
+            };
+            // Before anybody can find it: it is never seen without the id that it has.
             if let Some(announcement) = announced.by_name.get(entry.spec.name) {
-                table.make_room(announcement.id);
-                entry.bind(announcement, &table);
+                entry.bind(announcement, &self.table);
             }
-            self.table.store(Arc::new(table));
-            entry
+            self.table.push(entry)
         };
         entry.complain();
         self.tell(Change::Declared);
@@ -231,21 +202,14 @@ impl<C: 'static> Registry<C> {
         let mut bound = Vec::new();
         {
             let mut announced = self.write();
-            let mut table = self.table.load_full();
             for one in news {
                 let name = one.remote.name();
                 if announced.by_name.contains_key(name) || announced.names.contains_key(&one.id) {
                     fresh = false;
                     continue;
                 }
-                if let Some(entry) = table.find(name, remote::hash(name)).cloned() {
-                    if table.by_id.len() <= one.id as usize {
-                        let mut larger = Table::clone(&table);
-                        larger.make_room(one.id);
-                        table = Arc::new(larger);
-                        self.table.store(table.clone());
-                    }
-                    entry.bind(&one, &table);
+                if let Some(entry) = self.table.find(name, remote::hash(name)) {
+                    entry.bind(&one, &self.table);
                     bound.push(entry);
                 }
                 announced.names.insert(one.id, name.into());
@@ -261,15 +225,11 @@ impl<C: 'static> Registry<C> {
 
     /// The entry that carries `id` on the wire, if this side has declared it.
     pub(crate) fn by_id(&self, id: u32) -> Option<Arc<Entry<C>>> {
-        let table = self.table.load();
-        let slot = match self.assigns_ids {
-            true => id.checked_sub(1)?,
-            false => {
-                let slot = table.by_id.get(id as usize)?.load(Ordering::Acquire);
-                slot.checked_sub(1)?
-            }
+        let entry = match self.assigns_ids {
+            true => self.table.entry(id.checked_sub(1)?),
+            false => self.table.by_id(id),
         };
-        table.entries.get(slot as usize).cloned()
+        entry.cloned()
     }
 
     /// What the server calls `id`, whether or not it is declared here.
@@ -279,18 +239,13 @@ impl<C: 'static> Registry<C> {
 
     /// Everything declared here, in the order of its slots.
     pub(crate) fn infos(&self) -> Vec<RemoteInfo> {
-        self.table
-            .load()
-            .entries
-            .iter()
-            .map(|entry| entry.info.clone())
-            .collect()
+        let entries = self.table.entries();
+        entries.map(|entry| entry.info.clone()).collect()
     }
 
     /// On the server: the remotes from slot `from` on, with their ids.
     pub(crate) fn announcements(&self, from: u32) -> Vec<Announcement> {
-        let table = self.table.load();
-        let new = table.entries.iter().skip(from as usize);
+        let new = self.table.entries().skip(from as usize);
         new.map(|entry| Announcement {
             id: entry.slot + 1,
             remote: entry.info.clone(),
@@ -329,8 +284,7 @@ impl<C: 'static> Registry<C> {
     /// Drops all handlers, those to come as well, and with them whatever they captured.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        let table = self.table.load_full();
-        table.entries.iter().for_each(|entry| entry.clear());
+        self.table.entries().for_each(|entry| entry.clear());
     }
 
     /// Whoever sets a handler looks at this after it has: then one of the two sees the other.
@@ -358,39 +312,6 @@ impl<C: 'static> Registry<C> {
     }
 }
 
-impl<C> Table<C> {
-    fn find(&self, name: &str, hash: u64) -> Option<&Arc<Entry<C>>> {
-        let slots = self.by_hash.get(&hash)?.iter();
-        let mut entries = slots.map(|&slot| &self.entries[slot as usize]);
-        entries.find(|entry| same_text(entry.spec.name, name))
-    }
-
-    /// Has a place for `id`, and for as many more, so that this happens seldom.
-    fn make_room(&mut self, id: u32) {
-        let least = id as usize + 1;
-        if self.by_id.len() < least {
-            let slot = |at: usize| {
-                self.by_id
-                    .get(at)
-                    .map_or(0, |slot| slot.load(Ordering::Acquire))
-            };
-            let slots = (0..least.next_power_of_two().min(MAX_REMOTES + 1))
-                .map(|at| AtomicU32::new(slot(at)));
-            self.by_id = slots.collect();
-        }
-    }
-}
-
-impl<C> Clone for Table<C> {
-    fn clone(&self) -> Self {
-        Self {
-            entries: self.entries.clone(),
-            by_hash: self.by_hash.clone(),
-            by_id: self.by_id.clone(),
-        }
-    }
-}
-
 impl<C> Entry<C> {
     /// Whether `remote`, which has the same name, is declared as this is.
     #[inline]
@@ -411,13 +332,13 @@ impl<C> Entry<C> {
         self.theirs.get()
     }
 
-    /// Under the writers' lock, and in a table with room for the id.
+    /// Under the writers' lock.
     fn bind(&self, announcement: &Announcement, table: &Table<C>) {
         let Announcement { id, remote } = announcement;
         if self.info.differs(remote) {
             let _ = self.theirs.set(remote.clone());
         }
-        table.by_id[*id as usize].store(self.slot + 1, Ordering::Release);
+        table.bind(*id, self.slot);
         self.id.store(*id, Ordering::Release);
     }
 
@@ -433,7 +354,7 @@ impl<C> Entry<C> {
         }
     }
 
-    fn check(self: Arc<Self>, declaration: &Declaration) -> Result<Arc<Self>, DeclareError> {
+    fn check(&self, declaration: &Declaration) -> Result<(), DeclareError> {
         let name = self.spec.name;
         if self.declaration.kind != declaration.kind {
             let (declared, requested) = (self.declaration.kind, declaration.kind);
@@ -451,7 +372,7 @@ impl<C> Entry<C> {
                 requested,
             });
         }
-        Ok(self)
+        Ok(())
     }
 
     pub(crate) fn function(&self) -> Option<FunctionHandler<C>> {
@@ -563,12 +484,6 @@ impl<C> Entry<C> {
     }
 }
 
-/// Remotes are constants: mostly the two are the same piece of memory, which needs no comparing.
-#[inline]
-fn same_text(one: &str, other: &str) -> bool {
-    std::ptr::eq(one, other) || one == other
-}
-
 /// Kind and shape in words, for reports of a mismatch.
 pub(crate) fn describe(info: &RemoteInfo) -> String {
     match info.shape() {
@@ -589,7 +504,7 @@ pub(crate) enum Dispatch {
 impl<C> fmt::Debug for Registry<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("remotes", &self.table.load().entries.len())
+            .field("remotes", &self.table.len())
             .finish()
     }
 }

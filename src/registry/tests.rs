@@ -16,44 +16,71 @@ fn client() -> (Registry<()>, Arc<AtomicUsize>) {
     (registry, told)
 }
 
-/// Of names that nobody here uses, nothing is copied, and nobody looks at anything again.
+/// Of names that nobody here uses, the table holds nothing, and nobody looks at anything again.
 #[test]
 fn announcements_that_concern_nobody_change_nothing() {
     let (registry, told) = client();
     registry.expect(&RemoteEvent::<u32>::new("mine"));
-    let (table, generation) = (registry.table.load_full(), registry.generation());
+    let generation = registry.generation();
     let before = told.load(Ordering::Relaxed);
     for id in 1..=MAX_REMOTES as u32 {
         assert!(registry.announce([announcement(id, &format!("theirs {id}"), "u32")]));
     }
-    assert!(Arc::ptr_eq(&table, &registry.table.load_full()));
+    assert_eq!((registry.len(), registry.table.room_for_ids()), (1, 0));
     assert_eq!(registry.generation(), generation);
     assert_eq!(told.load(Ordering::Relaxed), before);
     assert!(!registry.announce([announcement(1, "another", "u32")]));
     assert_eq!(registry.announced_name(7).as_deref(), Some("theirs 7"));
 }
 
-/// The table is copied as often as its room doubles, and not for every announcement.
+/// What was found once stays where it is, however many are announced later.
 #[test]
-fn announcements_of_what_is_used_here_copy_the_table_seldom() {
+fn announcements_of_what_is_used_here_move_nothing() {
     let (registry, told) = client();
     let names: Vec<_> = (1..=400).map(|id| format!("remote {id}")).collect();
-    for name in &names {
+    let declare = |name: &String| {
         let remote = RemoteEvent::<u32>::named(name).expect("a name");
-        registry.expect(&remote);
-    }
-    let (mut copies, before) = (0, told.load(Ordering::Relaxed));
+        registry.expect(&remote)
+    };
+    let entries: Vec<_> = names.iter().map(declare).collect();
+    let before = told.load(Ordering::Relaxed);
     for (name, id) in names.iter().zip(1..) {
-        let table = registry.table.load_full();
         assert!(registry.announce([announcement(id, name, "u32")]));
-        copies += usize::from(!Arc::ptr_eq(&table, &registry.table.load_full()));
-        let entry = registry.by_id(id).expect("it is bound");
-        assert_eq!(entry.spec.name, name);
+        let bound = registry.by_id(id).expect("it is bound");
+        assert!(Arc::ptr_eq(&bound, &entries[id as usize - 1]));
     }
-    assert!(copies <= 10, "{copies} copies");
     assert_eq!(told.load(Ordering::Relaxed) - before, names.len());
-    assert!((1..=400).all(|id| registry.by_id(id).is_some()));
+    for ((name, entry), id) in names.iter().zip(&entries).zip(1..) {
+        assert!(
+            registry
+                .by_id(id)
+                .is_some_and(|found| Arc::ptr_eq(&found, entry))
+        );
+        assert!(Arc::ptr_eq(&declare(name), entry));
+    }
     assert!(registry.by_id(401).is_none() && registry.by_id(0).is_none());
+    assert!(registry.table.room_for_ids() <= 1024);
+}
+
+/// As many as there may be, of which many share a place in the table, and no more.
+#[test]
+fn every_remote_is_found_and_one_too_many_is_refused() {
+    let registry = Registry::<()>::new(true);
+    let name = |number: usize| format!("many {number}");
+    for number in 0..MAX_REMOTES {
+        let remote = RemoteEvent::<u32>::named(name(number)).expect("a name");
+        assert_eq!(registry.expect(&remote).slot as usize, number);
+    }
+    for number in 0..MAX_REMOTES {
+        let remote = RemoteEvent::<u32>::named(name(number)).expect("a name");
+        let slot = registry.entry(&remote).map(|entry| entry.slot);
+        assert_eq!(slot, Ok(number as u32));
+    }
+    let one_too_many = RemoteEvent::<u32>::new("one too many");
+    assert!(matches!(
+        registry.entry(&one_too_many),
+        Err(DeclareError::TooMany)
+    ));
 }
 
 /// A remote that is declared after it was announced has its id at once.

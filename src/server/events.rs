@@ -30,11 +30,9 @@ impl Server {
         remote: &impl EventRemote<A>,
         args: &A,
     ) -> Result<(), FireError> {
-        let registry = &self.inner.wiring.registry;
-        registry.with_entry(remote, |entry| {
-            self.encoded(entry, args, |payload| {
-                self.fire_one(player, entry, payload, false)
-            })?
+        let entry = self.inner.wiring.registry.entry(remote)?;
+        self.encoded(entry, args, |payload| {
+            self.fire_one(player, entry, payload, false)
         })?
     }
 
@@ -58,14 +56,14 @@ impl Server {
         args: &A,
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
-        let fired = self.encoded(&entry, args, |payload| {
-            unless_full(self.fire_one(player, &entry, payload, true), payload)
+        let fired = self.encoded(entry, args, |payload| {
+            unless_full(self.fire_one(player, entry, payload, true), payload)
         })?;
         match fired {
             Ok(result) => result,
             Err(payload) => {
                 when_there_is_room(player.link(), || {
-                    self.fire_one(player, &entry, &payload, true)
+                    self.fire_one(player, entry, &payload, true)
                 })
                 .await
             }
@@ -85,10 +83,10 @@ impl Server {
         args: &A,
     ) -> Result<(), FireError> {
         let entry = self.inner.wiring.registry.entry(remote)?;
-        self.encoded(&entry, args, |payload| {
+        self.encoded(entry, args, |payload| {
             let mut result = Ok(());
             for player in players {
-                match self.fire_one(player, &entry, payload, false) {
+                match self.fire_one(player, entry, payload, false) {
                     Ok(()) | Err(FireError::Disconnected { .. } | FireError::Closing) => {}
                     Err(error) => result = result.and(Err(error)),
                 }
@@ -276,7 +274,7 @@ impl Server {
     ) -> Result<(), FireError> {
         let inner = &self.inner;
         let entry = inner.wiring.registry.entry(remote)?;
-        let payload = self.encoded(&entry, args, Bytes::copy_from_slice)?;
+        let payload = self.encoded(entry, args, Bytes::copy_from_slice)?;
         let broadcast = Arc::new(Broadcast {
             id: entry.slot + 1,
             name: entry.spec.name,

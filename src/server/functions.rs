@@ -136,7 +136,7 @@ impl Server {
         );
         let registry = wiring.registry.clone();
         let link = Arc::clone(player.link());
-        Prepared::new(link, &entry, id, args, limits, move |from| {
+        Prepared::new(link, entry, id, args, limits, move |from| {
             registry.announcements(from)
         })
     }

@@ -96,7 +96,9 @@ impl Bucket {
     }
 
     fn refill_until(&mut self, now: Instant) {
-        let micros = now.saturating_duration_since(self.looked).as_micros() as u64;
+        let since = now.saturating_duration_since(self.looked);
+        let micros = since.as_secs().saturating_mul(1_000_000);
+        let micros = micros.saturating_add(u64::from(since.subsec_micros()));
         let micros = micros.min(i64::MAX as u64);
         // One token a second is one micro-token a microsecond.
         let back = (micros as i64).saturating_mul(i64::from(self.rate.per_second));

@@ -96,7 +96,7 @@ impl Session {
     /// Keeps an event for later; the newest is dropped when there is no room (R30-R36).
     pub(crate) fn hold(
         &mut self,
-        event: &Event,
+        event: &Event<'_>,
         kept: Kept,
         now: Instant,
     ) -> Result<(), Violation> {
@@ -110,42 +110,37 @@ impl Session {
         // A copy: a slice would keep the whole packet it came in alive.
         inbound
             .early
-            .push_back((Bytes::copy_from_slice(&event.payload), kept));
+            .push_back((Bytes::copy_from_slice(event.payload), kept));
         inbound.ledger.hold();
         Ok(())
     }
 
     /// Keeps an event behind earlier ones of its remote whose turn is over, whether or not there is room:
     /// nothing more is read before they are through, so it is the only one.
-    pub(crate) fn hold_behind(&mut self, event: &Event) {
+    pub(crate) fn hold_behind(&mut self, event: &Event<'_>) {
         if let Some(inbound) = self.remotes.get_mut(event.id) {
             self.held.retake(event.payload.len() + HELD_OVERHEAD);
             inbound.ledger.hold();
-            let copy = Bytes::copy_from_slice(&event.payload);
+            let copy = Bytes::copy_from_slice(event.payload);
             inbound.early.push_back((copy, Kept::Busy));
         }
     }
 
     /// Takes back the oldest event that waits for a handler of `id`, and why it does.
-    pub(crate) fn release(&mut self, id: u32) -> Option<(Event, Kept)> {
+    pub(crate) fn release(&mut self, id: u32) -> Option<(Bytes, Kept)> {
         let inbound = self.remotes.get_mut(id)?;
         let (payload, kept) = inbound.early.pop_front()?;
         inbound.ledger.release();
         self.held.give_back(payload.len() + HELD_OVERHEAD);
-        let event = Event {
-            id,
-            payload,
-            reliable: true,
-        };
-        Some((event, kept))
+        Some((payload, kept))
     }
 
-    /// Puts an event back that [`release`](Self::release) gave and nobody took.
-    pub(crate) fn put_back(&mut self, event: Event, kept: Kept) {
-        if let Some(inbound) = self.remotes.get_mut(event.id) {
-            self.held.retake(event.payload.len() + HELD_OVERHEAD);
+    /// Puts an event of `id` back that [`release`](Self::release) gave and nobody took.
+    pub(crate) fn put_back(&mut self, id: u32, payload: Bytes, kept: Kept) {
+        if let Some(inbound) = self.remotes.get_mut(id) {
+            self.held.retake(payload.len() + HELD_OVERHEAD);
             inbound.ledger.hold();
-            inbound.early.push_front((event.payload, kept));
+            inbound.early.push_front((payload, kept));
         }
     }
 }

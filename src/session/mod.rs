@@ -74,22 +74,23 @@ pub(crate) trait Directory {
 
 /// Something that a peer sent and that may now be acted upon.
 #[derive(Debug)]
-pub(crate) enum Arrival {
-    Event(Event),
+pub(crate) enum Arrival<'a> {
+    Event(Event<'a>),
     Control(Control),
 }
 
 /// An event within its budgets.
-#[derive(Debug)]
-pub(crate) struct Event {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event<'a> {
     pub(crate) id: u32,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: &'a [u8],
     pub(crate) reliable: bool,
 }
 
 pub(crate) struct Session {
     side: Side,
-    lanes: Vec<Lane>,
+    lanes: Vec<Option<Box<Lane>>>,
+    has_default: bool,
     remotes: ById<Inbound>,
     ledger: Arc<Ledger>,
     events: Bucket,
@@ -109,7 +110,8 @@ pub(crate) struct Session {
     turn: usize,
 }
 
-struct Lane {
+/// The bytes of a lane that were not looked at yet.
+pub(crate) struct Lane {
     deframer: Deframer,
     is_default: bool,
 }
@@ -129,6 +131,7 @@ impl Session {
         Self {
             side,
             lanes: Vec::new(),
+            has_default: false,
             remotes: ById::default(),
             ledger,
             events: Bucket::new(limits.events, now),
@@ -149,31 +152,43 @@ impl Session {
     /// The peer opened a lane; an empty name is the default lane.
     pub(crate) fn open_lane(&mut self, name: &str) -> Result<LaneKey, Violation> {
         let is_default = name.is_empty();
-        if is_default && self.lanes.iter().any(|lane| lane.is_default) {
+        if is_default && self.has_default {
             return Err(Violation::SecondDefaultLane);
         }
         if self.lanes.len() >= wire::MAX_LANES {
             return Err(Violation::TooManyLanes);
         }
-        let lane = Lane {
+        self.has_default |= is_default;
+        let lane = Box::new(Lane {
             deframer: Deframer::new(self.max_payload),
             is_default,
-        };
-        push_to_few(&mut self.lanes, lane);
+        });
+        push_to_few(&mut self.lanes, Some(lane));
         Ok(LaneKey(self.lanes.len() - 1))
     }
 
     /// Bytes of a lane arrived.
     pub(crate) fn lane_bytes(&mut self, lane: LaneKey, bytes: Bytes) {
-        self.lanes[lane.0].deframer.push(bytes);
+        if let Some(lane) = &mut self.lanes[lane.0] {
+            lane.deframer.push(bytes);
+        }
     }
 
     /// The peer ended a lane.
     pub(crate) fn lane_finished(&self, lane: LaneKey) -> Result<(), Violation> {
-        match self.lanes[lane.0].deframer.is_clean() {
-            true => Ok(()),
-            false => Err(Violation::Malformed(wire::read::ENDS_EARLY)),
+        match &self.lanes[lane.0] {
+            Some(lane) if lane.deframer.is_clean() => Ok(()),
+            _ => Err(Violation::Malformed(wire::read::ENDS_EARLY)),
         }
+    }
+
+    /// Takes a lane out to read it, as its events lie in it. It is to be [put back](Self::put_lane_back).
+    pub(crate) fn take_lane(&mut self, lane: LaneKey) -> Option<Box<Lane>> {
+        self.lanes[lane.0].take()
+    }
+
+    pub(crate) fn put_lane_back(&mut self, key: LaneKey, lane: Box<Lane>) {
+        self.lanes[key.0] = Some(lane);
     }
 
     /// Begins a turn, in which up to `frames` frames and datagrams are looked at.
@@ -192,102 +207,100 @@ impl Session {
     }
 
     /// The next thing on a lane that is within its budgets; `None` also when the turn is over.
-    pub(crate) fn next_on_lane(
+    pub(crate) fn next_on_lane<'a>(
         &mut self,
-        lane: LaneKey,
+        lane: &'a mut Lane,
         directory: &impl Directory,
         now: Instant,
-    ) -> Result<Option<Arrival>, Violation> {
+    ) -> Result<Option<Arrival<'a>>, Violation> {
         while !self.turn_is_over() {
-            let Lane {
-                deframer,
-                is_default,
-            } = &mut self.lanes[lane.0];
-            let is_default = *is_default;
-            let Some(frame) = deframer.next()? else {
+            let Some(frame) = lane.deframer.find()? else {
                 return Ok(None);
             };
             // Whatever it is: a window full of what is refused takes milliseconds to look at.
             self.spend_turn();
             if frame.remote == wire::CONTROL_ID {
-                if !is_default {
+                if !lane.is_default {
                     return Err(Violation::ControlOffLane);
                 }
-                return Ok(Some(Arrival::Control(Control::decode(&frame.payload)?)));
+                let control = Control::decode(lane.deframer.payload(&frame))?;
+                return Ok(Some(Arrival::Control(control)));
             }
             // Whatever becomes of it, a call behind it must not wait for it.
-            self.passed += u64::from(is_default);
-            if let Some(event) = self.reliable(frame.remote, frame.payload, directory, now)? {
-                return Ok(Some(Arrival::Event(event)));
+            self.passed += u64::from(lane.is_default);
+            if self.is_welcome(frame.remote, frame.payload_len(), directory, now)? {
+                return Ok(Some(Arrival::Event(Event {
+                    id: frame.remote,
+                    payload: lane.deframer.payload(&frame),
+                    reliable: true,
+                })));
             }
         }
         Ok(None)
     }
 
     /// An event arrived on a stream of its own.
-    pub(crate) fn unordered(
+    pub(crate) fn unordered<'a>(
         &mut self,
         id: u32,
-        payload: Bytes,
+        payload: &'a [u8],
         directory: &impl Directory,
         now: Instant,
-    ) -> Result<Option<Event>, Violation> {
+    ) -> Result<Option<Event<'a>>, Violation> {
         if payload.len() > self.max_payload {
             return Err(Violation::TooLarge);
         }
-        self.reliable(id, payload, directory, now)
-    }
-
-    fn reliable(
-        &mut self,
-        id: u32,
-        payload: Bytes,
-        directory: &impl Directory,
-        now: Instant,
-    ) -> Result<Option<Event>, Violation> {
-        let side = self.side;
-        let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
-        inbound.ledger.receive();
-        if inbound.is_over(side, &mut self.events, now) {
-            return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
-        }
-        let Some(meta) = &inbound.meta else {
-            return Ok(Some(Event {
-                id,
-                payload,
-                reliable: true,
-            }));
-        };
-        // First: a mismatch of kinds is the fault of neither, and fails this remote only.
-        if meta.mismatch {
-            return self
-                .refuse(id, DropCause::SignatureMismatch, now)
-                .map(|()| None);
-        }
-        if meta.kind != RemoteKind::Event {
-            return Err(Violation::WrongKind);
-        }
-        if meta.max_payload.is_some_and(|most| payload.len() > most) {
-            return Err(Violation::TooLarge);
-        }
-        if inbound.is_over_its_own(now) {
-            return self.refuse(id, DropCause::RateLimit, now).map(|()| None);
-        }
-        Ok(Some(Event {
+        let welcome = self.is_welcome(id, payload.len(), directory, now)?;
+        Ok(welcome.then_some(Event {
             id,
             payload,
             reliable: true,
         }))
     }
 
+    /// Counts a reliable event of so many bytes; false if it is refused.
+    fn is_welcome(
+        &mut self,
+        id: u32,
+        payload_len: usize,
+        directory: &impl Directory,
+        now: Instant,
+    ) -> Result<bool, Violation> {
+        let side = self.side;
+        let inbound = inbound(&mut self.remotes, &self.ledger, id, directory, now)?;
+        inbound.ledger.receive();
+        if inbound.is_over(side, &mut self.events, now) {
+            return self.refuse(id, DropCause::RateLimit, now).map(|()| false);
+        }
+        let Some(meta) = &inbound.meta else {
+            return Ok(true);
+        };
+        // First: a mismatch of kinds is the fault of neither, and fails this remote only.
+        if meta.mismatch {
+            return self
+                .refuse(id, DropCause::SignatureMismatch, now)
+                .map(|()| false);
+        }
+        if meta.kind != RemoteKind::Event {
+            return Err(Violation::WrongKind);
+        }
+        if meta.max_payload.is_some_and(|most| payload_len > most) {
+            return Err(Violation::TooLarge);
+        }
+        if inbound.is_over_its_own(now) {
+            return self.refuse(id, DropCause::RateLimit, now).map(|()| false);
+        }
+        Ok(true)
+    }
+
     /// The events of a datagram; call [`next_unreliable`](Self::next_unreliable) until it is empty.
     ///
     /// Whatever is in it: QUIC has received and decrypted it, which refusing it does not undo.
-    pub(crate) fn datagram(
+    pub(crate) fn datagram<'a>(
         &mut self,
-        datagram: Bytes,
+        datagram: &'a [u8],
         now: Instant,
-    ) -> Result<DatagramEvents, Violation> {
+    ) -> Result<DatagramEvents<'a>, Violation> {
         self.burden(now)?;
         Ok(DatagramEvents::new(datagram))
     }
@@ -303,12 +316,12 @@ impl Session {
 
     /// The next event of a datagram that is within its budgets and not late, whether or not the turn
     /// is over.
-    pub(crate) fn next_unreliable(
+    pub(crate) fn next_unreliable<'a>(
         &mut self,
-        events: &mut DatagramEvents,
+        events: &mut DatagramEvents<'a>,
         directory: &impl Directory,
         now: Instant,
-    ) -> Result<Option<Event>, Violation> {
+    ) -> Result<Option<Event<'a>>, Violation> {
         for event in events {
             self.spend_turn();
             let event = event?;
@@ -337,7 +350,7 @@ impl Session {
                 let over = inbound.is_over_its_own(now);
                 over.then_some(DropCause::RateLimit)
             });
-            let cause = cause.or_else(|| inbound.stale_by_key(&event.payload, event.sequence));
+            let cause = cause.or_else(|| inbound.stale_by_key(event.payload, event.sequence));
             match cause {
                 Some(cause) => {
                     self.refuse(id, cause, now)?;

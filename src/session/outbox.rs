@@ -21,6 +21,7 @@ use crate::{
     wire::{
         self,
         control::Control,
+        datagram::datagram_event_len,
         frame::{Deframer, frame_overhead, put_frame},
         prelude::StreamPrelude,
         remote::Announcement,
@@ -44,6 +45,8 @@ pub(crate) struct Outbox {
     lanes: Vec<Lane>,
     unordered: VecDeque<(u32, Bytes)>,
     unreliable: Unreliable,
+    /// As with lanes.
+    unreliable_blocked: bool,
     /// Events accepted for the default lane so far: the barrier of a call.
     barrier: u64,
     /// Bytes of reliable events accepted and not yet written to a stream.
@@ -76,6 +79,8 @@ struct Lane {
     /// Full pieces, before what is in `buffer`.
     ready: VecDeque<Chunk>,
     growth: Growth,
+    /// Whoever takes out has more than the network takes, and comes again when it takes more.
+    blocked: bool,
 }
 
 /// A piece of a lane, the credit that its events took, and how many of which remote are in it.
@@ -129,6 +134,7 @@ impl Outbox {
             lanes: vec![Lane::default()],
             unordered: VecDeque::new(),
             unreliable: Unreliable::new(unreliable_limit),
+            unreliable_blocked: false,
             barrier: 0,
             bytes: 0,
             limit,
@@ -195,20 +201,21 @@ impl Outbox {
     }
 
     fn push_unreliable(&mut self, event: &Outgoing<'_>) -> Result<(), PushError> {
-        let sequence = self.remote(event.id, event.name).sequence;
-        if event.patient && !self.unreliable.has_room(event.id, sequence, event.payload) {
+        let out = remote(&mut self.remotes, &self.ledger, event.id, event.name);
+        let sequence = out.sequence;
+        let len = datagram_event_len(event.id, sequence, event.payload.len());
+        if event.patient && !self.unreliable.has_room(len) {
             return Err(PushError::Full {
                 queued: self.unreliable.len(),
                 limit: self.unreliable.limit(),
                 disconnect: false,
             });
         }
-        let out = self.remote(event.id, event.name);
         out.sequence = sequence.wrapping_add(1);
         out.ledger.accept();
         let remotes = &self.remotes;
         self.unreliable
-            .push(event, sequence, |id| supersede(remotes, id));
+            .push(event, sequence, len, |id| supersede(remotes, id));
         Ok(())
     }
 
@@ -248,6 +255,7 @@ impl Outbox {
     /// Tells the peer of every remote up to `id` that it has not heard of.
     ///
     /// `from` lists the server's remotes from a slot on; ids are slots plus one.
+    #[inline]
     pub(crate) fn announce(&mut self, id: u32, from: impl FnOnce(u32) -> Vec<Announcement>) {
         if id <= self.announced {
             return;
@@ -292,6 +300,27 @@ impl Outbox {
         self.unordered.is_empty()
             && self.unreliable.is_empty()
             && self.lanes.iter().all(Lane::is_empty)
+    }
+
+    /// Whether something is left that the one who takes out would take, were it told.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        let news = |lane: &Lane| !lane.blocked && !lane.is_empty();
+        self.lanes.iter().any(news)
+            || !self.unordered.is_empty()
+            || !self.unreliable_blocked && !self.unreliable.is_empty()
+    }
+
+    /// Says whether the network takes no more of a lane for now. Whoever says so comes again by himself.
+    pub(crate) fn set_blocked(&mut self, lane: usize, blocked: bool) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.blocked = blocked;
+        }
+    }
+
+    /// The same of unreliable events.
+    pub(crate) fn set_unreliable_blocked(&mut self, blocked: bool) {
+        self.unreliable_blocked = blocked;
     }
 
     /// Whether waiting for a flush would soon cost events.
@@ -417,16 +446,29 @@ impl Outbox {
     }
 
     fn remote(&mut self, id: u32, name: &'static str) -> &mut Out {
-        let at = id as usize;
-        if self.remotes.len() <= at {
-            self.remotes.resize_with(at + 1, || None);
-        }
-        let ledger = &self.ledger;
-        self.remotes[at].get_or_insert_with(|| Out {
-            sequence: 0,
-            ledger: ledger.remote(id, name),
-        })
+        remote(&mut self.remotes, &self.ledger, id, name)
     }
+}
+
+#[inline]
+fn remote<'a>(
+    remotes: &'a mut Vec<Option<Out>>,
+    ledger: &Ledger,
+    id: u32,
+    name: &'static str,
+) -> &'a mut Out {
+    let at = id as usize;
+    if remotes.get(at).is_none_or(Option::is_none) {
+        if remotes.len() <= at {
+            remotes.resize_with(at + 1, || None);
+        }
+        let ledger = ledger.remote(id, name);
+        remotes[at] = Some(Out {
+            sequence: 0,
+            ledger,
+        });
+    }
+    remotes[at].as_mut().expect("it was just made")
 }
 
 fn supersede(remotes: &[Option<Out>], id: u32) {

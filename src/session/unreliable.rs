@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{growth::Growth, outbox::Outgoing};
-use crate::wire::datagram::{datagram_event_overhead, put_datagram_event};
+use crate::wire::datagram::put_datagram_event;
 
 /// Unreliable events in the order they were fired; the oldest give way when there is no room.
 #[derive(Debug, Default)]
@@ -67,19 +67,19 @@ impl Unreliable {
     }
 
     /// Whether nothing has to give way; an event larger than all of the room may go alone.
-    pub(super) fn has_room(&self, id: u32, sequence: u32, payload: &[u8]) -> bool {
-        let size = payload.len() + datagram_event_overhead(id, sequence, payload.len());
-        self.events.is_empty() || self.buffer.len() + size <= self.limit
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.events.is_empty() || self.buffer.len() + len <= self.limit
     }
 
+    /// Takes an event, which takes `len` as it is framed.
     pub(super) fn push(
         &mut self,
         event: &Outgoing<'_>,
         sequence: u32,
+        len: usize,
         mut superseded: impl FnMut(u32),
     ) {
         let (id, payload) = (event.id, event.payload);
-        let len = payload.len() + datagram_event_overhead(id, sequence, payload.len());
         if self.buffer.capacity() - self.buffer.len() < len {
             self.buffer.reserve(self.growth.next(len, STEP));
         }

@@ -3,7 +3,7 @@
 //! Knows nothing about when datagrams are sent, nor about which events are stale: that is
 //! [`DuplicateWindow`](super::sequence::DuplicateWindow)'s.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::BufMut;
 
 use super::{
     CONTROL_ID, MAX_UNRELIABLE_PAYLOAD,
@@ -13,33 +13,31 @@ use super::{
 };
 
 /// One unreliable event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DatagramEvent {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DatagramEvent<'a> {
     pub(crate) remote: u32,
     pub(crate) sequence: u32,
-    /// A part of the datagram, which it keeps alive.
-    pub(crate) payload: Bytes,
+    /// A part of the datagram.
+    pub(crate) payload: &'a [u8],
 }
 
 /// The events of one datagram, in order. After an error there are no more.
 #[derive(Debug)]
-pub(crate) struct DatagramEvents {
-    rest: Bytes,
+pub(crate) struct DatagramEvents<'a> {
+    rest: &'a [u8],
 }
 
-impl DatagramEvents {
-    pub(crate) fn new(datagram: Bytes) -> Self {
+impl<'a> DatagramEvents<'a> {
+    pub(crate) fn new(datagram: &'a [u8]) -> Self {
         Self { rest: datagram }
     }
 
-    fn take(&mut self) -> Result<DatagramEvent, FrameError> {
-        let mut rest = &self.rest[..];
+    #[inline]
+    fn take(&mut self) -> Result<DatagramEvent<'a>, FrameError> {
+        let mut rest = self.rest;
         let claimed = varint::take(&mut rest)?;
-        if claimed > rest.len() as u64 {
-            return Err(ENDS_EARLY.into());
-        }
-        let end = self.rest.len() - rest.len() + claimed as usize;
-        let mut body = &rest[..claimed as usize];
+        let claimed = usize::try_from(claimed).unwrap_or(usize::MAX);
+        let (mut body, rest) = rest.split_at_checked(claimed).ok_or(ENDS_EARLY)?;
         let remote = varint::take_u32(&mut body)?;
         if remote == CONTROL_ID {
             return Err(Malformed("control messages are no unreliable events").into());
@@ -53,32 +51,33 @@ impl DatagramEvents {
                 limit: MAX_UNRELIABLE_PAYLOAD as u64,
             }));
         }
-        self.rest.advance(end - len);
+        self.rest = rest;
         Ok(DatagramEvent {
             remote,
             sequence,
-            payload: self.rest.split_to(len),
+            payload: body,
         })
     }
 }
 
-impl Iterator for DatagramEvents {
-    type Item = Result<DatagramEvent, FrameError>;
+impl<'a> Iterator for DatagramEvents<'a> {
+    type Item = Result<DatagramEvent<'a>, FrameError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
         let event = self.take();
         if event.is_err() {
-            self.rest.clear();
+            self.rest = &[];
         }
         Some(event)
     }
 }
 
-/// Appends one event to a datagram: [`datagram_event_overhead`] bytes, then the payload, which has at
-/// most [`MAX_UNRELIABLE_PAYLOAD`].
+/// Appends one event to a datagram: [`datagram_event_len`] bytes in all, of a payload of at most
+/// [`MAX_UNRELIABLE_PAYLOAD`].
 #[inline]
 pub(crate) fn put_datagram_event(
     out: &mut impl BufMut,
@@ -96,11 +95,11 @@ pub(crate) fn put_datagram_event(
     out.put_slice(payload);
 }
 
-/// Returns how many bytes an event in a datagram has beyond its payload: at most 12.
+/// Returns how many bytes an event takes in a datagram: at most 12 more than its payload.
 #[inline]
-pub(crate) fn datagram_event_overhead(remote: u32, sequence: u32, payload_len: usize) -> usize {
+pub(crate) fn datagram_event_len(remote: u32, sequence: u32, payload_len: usize) -> usize {
     let inner = varint::len(u64::from(remote)) + varint::len(u64::from(sequence));
-    varint::len((inner + payload_len) as u64) + inner
+    varint::len((inner + payload_len) as u64) + inner + payload_len
 }
 
 #[cfg(test)]
@@ -110,28 +109,27 @@ mod tests {
     use super::*;
     use crate::wire::MAX_DATAGRAM;
 
-    fn event(remote: u32, sequence: u32, payload: &[u8]) -> DatagramEvent {
+    fn event(remote: u32, sequence: u32, payload: &[u8]) -> DatagramEvent<'_> {
         DatagramEvent {
             remote,
             sequence,
-            payload: Bytes::copy_from_slice(payload),
+            payload,
         }
     }
 
-    fn encode(events: &[DatagramEvent]) -> Vec<u8> {
+    fn encode(events: &[DatagramEvent<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         for event in events {
             let before = out.len();
-            put_datagram_event(&mut out, event.remote, event.sequence, &event.payload);
-            let overhead =
-                datagram_event_overhead(event.remote, event.sequence, event.payload.len());
-            assert_eq!(out.len() - before, overhead + event.payload.len());
+            put_datagram_event(&mut out, event.remote, event.sequence, event.payload);
+            let len = datagram_event_len(event.remote, event.sequence, event.payload.len());
+            assert_eq!(out.len() - before, len);
         }
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Vec<DatagramEvent>, FrameError> {
-        DatagramEvents::new(Bytes::copy_from_slice(bytes)).collect()
+    fn decode(bytes: &[u8]) -> Result<Vec<DatagramEvent<'_>>, FrameError> {
+        DatagramEvents::new(bytes).collect()
     }
 
     #[test]
@@ -163,7 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_follows_an_error() {
-        let mut events = DatagramEvents::new(Bytes::from_static(&[2, 1, 0, 0, 2, 1, 0]));
+        let mut events = DatagramEvents::new(&[2, 1, 0, 0, 2, 1, 0]);
         assert_eq!(events.next(), Some(Ok(event(1, 0, b""))));
         assert!(matches!(events.next(), Some(Err(_))));
         assert_eq!(events.next(), None);
@@ -187,17 +185,15 @@ mod tests {
         ));
     }
 
-    fn any_events() -> impl Strategy<Value = Vec<DatagramEvent>> {
-        let any_event = (1..=u32::MAX, any::<u32>(), vec(any::<u8>(), 0..200));
-        vec(
-            any_event.prop_map(|(remote, sequence, payload)| event(remote, sequence, &payload)),
-            0..6,
-        )
+    fn any_events() -> impl Strategy<Value = Vec<(u32, u32, Vec<u8>)>> {
+        vec((1..=u32::MAX, any::<u32>(), vec(any::<u8>(), 0..200)), 0..6)
     }
 
     proptest! {
         #[test]
         fn round_trip(events in any_events()) {
+            let events = events.iter().map(|(remote, sequence, payload)| event(*remote, *sequence, payload));
+            let events: Vec<_> = events.collect();
             let bytes = encode(&events);
             prop_assert_eq!(decode(&bytes).unwrap(), &events[..]);
             let ends: Vec<_> = (0..=events.len()).map(|count| encode(&events[..count]).len()).collect();

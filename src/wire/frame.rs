@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, mem};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     CONTROL_ID, MAX_CONTROL_BYTES,
@@ -15,24 +15,43 @@ use super::{
 };
 
 /// One event, or one control message if `remote` is [`CONTROL_ID`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
     pub(crate) remote: u32,
-    /// Usually a part of the chunk it came in, which it keeps alive: copy it before holding on to it.
-    pub(crate) payload: Bytes,
+    /// A part of what the deframer holds: copy it to hold on to it.
+    pub(crate) payload: &'a [u8],
+}
+
+/// A frame that is there as a whole, up to the next look for one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) remote: u32,
+    /// Where its payload is, in a chunk or in a copy.
+    start: usize,
+    end: usize,
+    copied: bool,
+}
+
+impl Found {
+    pub(crate) fn payload_len(&self) -> usize {
+        self.end - self.start
+    }
 }
 
 /// Cuts the bytes of one lane into frames.
 ///
-/// Holds the chunks that were pushed and a copy of at most one frame that has begun.
+/// Holds the chunks that were pushed and a copy of at most one frame that lies across some of them.
 #[derive(Debug)]
 pub(crate) struct Deframer {
-    /// What is being cut now.
+    /// What is being cut now, and how much of it is cut.
     chunk: Bytes,
+    at: usize,
     /// What comes after it.
     later: VecDeque<Bytes>,
     /// A frame that began in earlier chunks. Grows by what arrives, never by what the frame claims.
     partial: BytesMut,
+    /// That frame is whole, and was found.
+    is_done: bool,
     max_payload: usize,
 }
 
@@ -41,59 +60,114 @@ impl Deframer {
     pub(crate) fn new(max_payload: usize) -> Self {
         Self {
             chunk: Bytes::new(),
+            at: 0,
             later: VecDeque::new(),
             partial: BytesMut::new(),
+            is_done: false,
             max_payload,
         }
     }
 
     /// Appends the next bytes of the stream.
     pub(crate) fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
-            return;
-        }
-        // Mostly everything before it is cut already, and no list is needed.
-        match self.chunk.is_empty() && self.later.is_empty() {
-            true => self.chunk = chunk,
-            false => self.later.push_back(chunk),
+        if self.at == self.chunk.len() && self.later.is_empty() {
+            (self.chunk, self.at) = (chunk, 0);
+        } else if !chunk.is_empty() {
+            self.later.push_back(chunk);
         }
     }
 
     /// Returns the next frame, or `None` until more bytes are pushed.
     ///
     /// # Errors
+    /// As [`find`](Self::find).
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        let found = self.find()?;
+        Ok(found.map(|found| Frame {
+            remote: found.remote,
+            payload: self.payload(&found),
+        }))
+    }
+
+    /// The same, and lends nothing yet: [`payload`](Self::payload) does.
+    ///
+    /// # Errors
     /// The stream makes no sense from here on: every later call returns the same error.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    #[inline]
+    pub(crate) fn find(&mut self) -> Result<Option<Found>, FrameError> {
         loop {
-            if self.partial.is_empty() {
-                if self.chunk.is_empty() && !self.refill() {
-                    return Ok(None);
+            if !self.partial.is_empty() {
+                match self.find_across()? {
+                    Across::Found(found) => return Ok(Some(found)),
+                    Across::Done => {}
+                    Across::Needs => return Ok(None),
                 }
-                match self.scan(&self.chunk)? {
-                    Scan::Whole { remote, start, end } => {
-                        self.chunk.advance(start);
-                        let payload = self.chunk.split_to(end - start);
-                        return Ok(Some(Frame { remote, payload }));
-                    }
-                    Scan::Needs(_) => self.partial.extend_from_slice(&mem::take(&mut self.chunk)),
-                }
-                continue;
             }
+            if self.at == self.chunk.len() && !self.refill() {
+                return Ok(None);
+            }
+            match self.scan(&self.chunk[self.at..])? {
+                Scan::Whole { remote, start, end } => {
+                    let (start, end) = (self.at + start, self.at + end);
+                    self.at = end;
+                    return Ok(Some(Found {
+                        remote,
+                        start,
+                        end,
+                        copied: false,
+                    }));
+                }
+                Scan::Needs(_) => {
+                    let chunk = mem::take(&mut self.chunk);
+                    self.partial.extend_from_slice(&chunk[self.at..]);
+                    self.at = 0;
+                }
+            }
+        }
+    }
+
+    /// The payload of the frame that was found last.
+    #[inline]
+    pub(crate) fn payload(&self, found: &Found) -> &[u8] {
+        let bytes: &[u8] = match found.copied {
+            true => &self.partial,
+            false => &self.chunk,
+        };
+        bytes.get(found.start..found.end).unwrap_or_default()
+    }
+
+    /// Completes the frame that has begun, or does away with it once it was found.
+    fn find_across(&mut self) -> Result<Across, FrameError> {
+        if mem::take(&mut self.is_done) {
+            self.partial.clear();
+            if self.partial.capacity() > MOST_KEPT {
+                self.partial = BytesMut::new();
+            }
+            return Ok(Across::Done);
+        }
+        loop {
             match self.scan(&self.partial)? {
                 Scan::Whole { remote, start, end } => {
-                    let payload = mem::take(&mut self.partial).freeze().slice(start..end);
-                    return Ok(Some(Frame { remote, payload }));
+                    self.is_done = true;
+                    return Ok(Across::Found(Found {
+                        remote,
+                        start,
+                        end,
+                        copied: true,
+                    }));
                 }
                 Scan::Needs(total) => {
-                    if self.chunk.is_empty() && !self.refill() {
-                        return Ok(None);
+                    if self.at == self.chunk.len() && !self.refill() {
+                        return Ok(Across::Needs);
                     }
-                    let missing = total
-                        .saturating_sub(self.partial.len())
-                        .min(self.chunk.len());
-                    self.partial.extend_from_slice(&self.chunk[..missing]);
-                    // Not advanced: an empty rest would keep its whole packet.
-                    drop(self.chunk.split_to(missing));
+                    let rest = &self.chunk[self.at..];
+                    let missing = total.saturating_sub(self.partial.len()).min(rest.len());
+                    self.partial.extend_from_slice(&rest[..missing]);
+                    self.at += missing;
+                    if self.at == self.chunk.len() {
+                        // An empty rest would keep its whole packet.
+                        (self.chunk, self.at) = (Bytes::new(), 0);
+                    }
                 }
             }
         }
@@ -101,19 +175,43 @@ impl Deframer {
 
     /// Whether the stream may end here, once [`next`](Self::next) has returned `None`: no frame has begun.
     pub(crate) fn is_clean(&self) -> bool {
-        self.partial.is_empty() && self.chunk.is_empty() && self.later.is_empty()
+        self.partial.is_empty() && self.at == self.chunk.len() && self.later.is_empty()
     }
 
     fn refill(&mut self) -> bool {
-        let next = self.later.pop_front();
-        let refilled = next.is_some();
-        self.chunk = next.unwrap_or_default();
-        refilled
+        match self.later.pop_front() {
+            Some(next) => {
+                (self.chunk, self.at) = (next, 0);
+                true
+            }
+            None => {
+                if self.at > 0 {
+                    (self.chunk, self.at) = (Bytes::new(), 0);
+                }
+                false
+            }
+        }
     }
 
     /// Looks at the frame that `bytes` begin with.
     #[inline]
     fn scan(&self, bytes: &[u8]) -> Result<Scan, FrameError> {
+        // A small event of one of the first remotes, as most are: two bytes, of which neither goes on.
+        if let [rest, remote, ..] = *bytes
+            && let Some(remote) = varint::is_short(remote)
+            && let Some(rest) = varint::is_short(rest)
+            && remote != CONTROL_ID
+            && rest > 0
+        {
+            let end = 1 + rest as usize;
+            if end - 2 <= self.max_payload && end <= bytes.len() {
+                return Ok(Scan::Whole {
+                    remote,
+                    start: 2,
+                    end,
+                });
+            }
+        }
         let Some((rest, prefix)) = varint::peek(bytes)? else {
             return Ok(Scan::Needs(bytes.len() + 1));
         };
@@ -157,6 +255,18 @@ enum Scan {
     },
 }
 
+/// What became of a frame that lies across chunks.
+enum Across {
+    Found(Found),
+    /// It was found before, and is gone.
+    Done,
+    /// More bytes have to be pushed.
+    Needs,
+}
+
+/// Memory for frames across chunks that is kept for the next one.
+const MOST_KEPT: usize = 4096;
+
 /// Writes one frame: [`frame_overhead`] bytes, then the payload.
 #[inline]
 pub(crate) fn put_frame(out: &mut impl BufMut, remote: u32, payload: &[u8]) {
@@ -175,6 +285,10 @@ pub(crate) fn put_frame(out: &mut impl BufMut, remote: u32, payload: &[u8]) {
 /// Returns how many bytes a frame has beyond its payload.
 #[inline]
 pub(crate) fn frame_overhead(remote: u32, payload_len: usize) -> usize {
+    let short = |value: u64| varint::short(value).is_some();
+    if short(u64::from(remote)) && short(payload_len as u64 + 1) {
+        return 2;
+    }
     let id_len = varint::len(u64::from(remote));
     varint::len((id_len + payload_len) as u64) + id_len
 }
@@ -214,33 +328,33 @@ mod tests {
     /// 2^60 as a length.
     const CLAIM: &[u8] = &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
 
-    fn frame(remote: u32, payload: &[u8]) -> Frame {
-        Frame {
-            remote,
-            payload: Bytes::copy_from_slice(payload),
-        }
+    /// A frame that is held on to.
+    type Held = (u32, Vec<u8>);
+
+    fn frame(remote: u32, payload: &[u8]) -> Held {
+        (remote, payload.to_vec())
     }
 
-    fn encode(frames: &[Frame]) -> Vec<u8> {
+    fn encode(frames: &[Held]) -> Vec<u8> {
         let mut out = Vec::new();
-        for frame in frames {
+        for (remote, payload) in frames {
             let before = out.len();
-            put_frame(&mut out, frame.remote, &frame.payload);
-            let overhead = frame_overhead(frame.remote, frame.payload.len());
-            assert_eq!(out.len() - before, overhead + frame.payload.len());
+            put_frame(&mut out, *remote, payload);
+            let overhead = frame_overhead(*remote, payload.len());
+            assert_eq!(out.len() - before, overhead + payload.len());
         }
         out
     }
 
-    fn drain(deframer: &mut Deframer) -> Result<Vec<Frame>, FrameError> {
+    fn drain(deframer: &mut Deframer) -> Result<Vec<Held>, FrameError> {
         let mut frames = Vec::new();
-        while let Some(frame) = deframer.next()? {
-            frames.push(frame);
+        while let Some(found) = deframer.next()? {
+            frames.push(frame(found.remote, found.payload));
         }
         Ok(frames)
     }
 
-    fn decode(bytes: &[u8], max_payload: usize) -> Result<Vec<Frame>, FrameError> {
+    fn decode(bytes: &[u8], max_payload: usize) -> Result<Vec<Held>, FrameError> {
         let mut deframer = Deframer::new(max_payload);
         deframer.push(Bytes::copy_from_slice(bytes));
         drain(&mut deframer)
@@ -259,9 +373,24 @@ mod tests {
         let chunk = Bytes::from(encode(&[frame(1, b"one"), frame(2, b"two")]));
         let mut deframer = Deframer::new(100);
         deframer.push(chunk.clone());
-        let frames = drain(&mut deframer).unwrap();
-        assert_eq!(frames[0].payload.as_ptr(), chunk[2..].as_ptr());
-        assert_eq!(frames[1].payload.as_ptr(), chunk[7..].as_ptr());
+        for start in [2, 7] {
+            let frame = deframer.next().unwrap().expect("both are there");
+            assert_eq!(frame.payload.as_ptr(), chunk[start..].as_ptr());
+        }
+        assert_eq!(deframer.next(), Ok(None));
+        assert!(chunk.is_unique(), "a chunk is let go when it is cut up");
+    }
+
+    #[test]
+    fn a_large_frame_across_chunks_keeps_no_memory() {
+        let large = frame(1, &[7; 2 * MOST_KEPT]);
+        let bytes = Bytes::from(encode(&[large.clone(), frame(2, b"x")]));
+        let mut deframer = Deframer::new(4 * MOST_KEPT);
+        deframer.push(bytes.slice(..MOST_KEPT));
+        assert_eq!(drain(&mut deframer).unwrap(), []);
+        deframer.push(bytes.slice(MOST_KEPT..));
+        assert_eq!(drain(&mut deframer).unwrap(), [large, frame(2, b"x")]);
+        assert!(deframer.is_clean() && deframer.partial.capacity() <= MOST_KEPT);
     }
 
     #[test]
@@ -359,7 +488,7 @@ mod tests {
         assert!(deframer.is_clean());
     }
 
-    fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
+    fn any_frames() -> impl Strategy<Value = Vec<Held>> {
         let id = prop_oneof![0..200u32, any::<u32>()];
         vec(
             (id, vec(any::<u8>(), 0..300)).prop_map(|(remote, payload)| frame(remote, &payload)),

@@ -86,6 +86,12 @@ pub(crate) fn short(value: u64) -> Option<u8> {
     (value < u64::from(CONTINUES)).then_some(value as u8)
 }
 
+/// The number that is `byte`, if there is one that is this byte alone.
+#[inline]
+pub(crate) fn is_short(byte: u8) -> Option<u32> {
+    (byte < CONTINUES).then_some(u32::from(byte))
+}
+
 /// Returns how many bytes [`put`] writes for `value`: 1 to 10.
 #[inline]
 pub(crate) fn len(value: u64) -> usize {

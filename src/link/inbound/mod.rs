@@ -29,8 +29,8 @@ use crate::{
     registry::{Dispatch, Entry, LastHeard, Registry},
     remote::RemoteKind,
     session::{
-        Arrival, Directory, Event, Kept, LaneKey, Meta, Session, Side, Violation, budget::Offences,
-        growth::push_to_few, ledger::DropCause,
+        Arrival, Directory, Event, Kept, Lane, LaneKey, Meta, Session, Side, Violation,
+        budget::Offences, growth::push_to_few, ledger::DropCause,
     },
     wire::{control::Control, prelude::PreludeReader},
 };
@@ -78,6 +78,13 @@ impl Turn {
             ends: None,
             run: Run::default(),
         }
+    }
+
+    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
+    fn watch(&mut self) -> Instant {
+        let now = watch(self.run.remote(), self.run.unseen(), self.now);
+        self.run.look(now.saturating_duration_since(self.now));
+        now
     }
 }
 
@@ -230,10 +237,19 @@ impl<C: HandlerContext> Inbound<C> {
 
     /// False if the turn was over first.
     fn drain_lane(&mut self, key: LaneKey, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
+        let Some(mut lane) = self.session.take_lane(key) else {
+            return Ok(true);
+        };
+        let drained = self.drain(&mut lane, notices);
+        self.session.put_lane_back(key, lane);
+        drained
+    }
+
+    fn drain(&mut self, lane: &mut Lane, notices: &mut Vec<Notice>) -> Result<bool, Violation> {
         loop {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
-            match self.session.next_on_lane(key, &known, now)? {
+            match self.session.next_on_lane(lane, &known, now)? {
                 None if !self.session.turn_is_over() => return Ok(true),
                 None if self.turn_is_over() => return Ok(false),
                 None => {}
@@ -293,7 +309,7 @@ impl<C: HandlerContext> Inbound<C> {
     pub(super) fn datagram(&mut self, datagram: Bytes) -> Result<(), Violation> {
         // One without events takes a look as well.
         self.session.spend_turn();
-        let mut events = self.session.datagram(datagram, self.turn.now)?;
+        let mut events = self.session.datagram(&datagram, self.turn.now)?;
         loop {
             let now = self.turn.now;
             let known = Self::known(&self.wiring, &self.link);
@@ -309,18 +325,10 @@ impl<C: HandlerContext> Inbound<C> {
     /// Looks at the clock if handlers have run since it was last looked at, and lets go of them.
     fn end_run(&mut self) {
         if self.turn.run.is_unseen() {
-            let now = self.watch();
+            let now = self.turn.watch();
             self.look_at_clock(now);
         }
         self.last.let_go();
-    }
-
-    /// Names a remote whose handlers kept the network thread for long; gives the time it is now.
-    fn watch(&mut self) -> Instant {
-        let (run, since) = (&self.turn.run, self.turn.now);
-        let now = watch(run.remote(), run.unseen(), since);
-        self.turn.run.look(now.saturating_duration_since(since));
-        now
     }
 
     /// Tells the program of offences.
@@ -414,12 +422,12 @@ impl<C: HandlerContext> Inbound<C> {
     }
 
     fn offer_first(&mut self, id: u32) -> Result<Offered, Violation> {
-        let Some((event, kept)) = self.session.release(id) else {
+        let Some((payload, kept)) = self.session.release(id) else {
             return Ok(Offered::Nothing);
         };
         let now = clock::now();
         let Some(entry) = self.wiring.registry.by_id(id) else {
-            self.session.put_back(event, kept);
+            self.session.put_back(id, payload, kept);
             return Ok(Offered::Still(Kept::Unheard));
         };
         if entry.theirs().is_some() {
@@ -429,18 +437,19 @@ impl<C: HandlerContext> Inbound<C> {
         if entry.declaration.kind != RemoteKind::Event {
             return Err(Violation::WrongKind);
         }
-        if self.is_busy(&entry) {
-            self.session.put_back(event, kept);
+        if is_busy(&self.link, &entry) {
+            self.busy = true;
+            self.session.put_back(id, payload, kept);
             return Ok(Offered::Still(Kept::Busy));
         }
         let pending = &mut self.pending;
         let result = match kept {
-            Kept::Unheard => entry.dispatch_early(&self.context, &event.payload, pending),
-            Kept::Busy => entry.dispatch(&self.context, &event.payload, pending),
+            Kept::Unheard => entry.dispatch_early(&self.context, &payload, pending),
+            Kept::Busy => entry.dispatch(&self.context, &payload, pending),
         };
         match result {
             Dispatch::Unheard => {
-                self.session.put_back(event, Kept::Unheard);
+                self.session.put_back(id, payload, Kept::Unheard);
                 return Ok(Offered::Still(Kept::Unheard));
             }
             other => self.settle(id, other, now)?,
@@ -451,16 +460,8 @@ impl<C: HandlerContext> Inbound<C> {
         Ok(Offered::Taken)
     }
 
-    /// Whether a handler of `entry` may wait, and as many do as may. Then the task runs again when one
-    /// has returned.
-    fn is_busy(&mut self, entry: &Entry<C>) -> bool {
-        let busy = self.link.waiting.is_full() && entry.waits() && self.link.waiting.ask();
-        self.busy |= busy;
-        busy
-    }
-
     /// Gives an event to its handlers, or keeps it for the first one; gives the time it is then.
-    fn offer(&mut self, event: Event, mut now: Instant) -> Result<Instant, Violation> {
+    fn offer(&mut self, event: Event<'_>, mut now: Instant) -> Result<Instant, Violation> {
         if self.ignores_events {
             self.session
                 .refuse(event.id, DropCause::ConnectionEnded, now)?;
@@ -479,7 +480,7 @@ impl<C: HandlerContext> Inbound<C> {
                 }
             }
         }
-        let Some(mut remote) = self.last.take(&self.wiring.registry, event.id) else {
+        let Some(remote) = self.last.hear(&self.wiring.registry, event.id) else {
             self.session.hold(&event, Kept::Unheard, now)?;
             return Ok(now);
         };
@@ -489,7 +490,8 @@ impl<C: HandlerContext> Inbound<C> {
                 .refuse(event.id, DropCause::SignatureMismatch, now)?;
             return Ok(now);
         }
-        if self.is_busy(&remote.entry) {
+        if is_busy(&self.link, &remote.entry) {
+            self.busy = true;
             match event.reliable {
                 true => self.session.hold(&event, Kept::Busy, now)?,
                 // As without a handler: what is old by then is not worth its place.
@@ -502,12 +504,11 @@ impl<C: HandlerContext> Inbound<C> {
         let name = remote.entry.spec.name;
         if self.turn.run.is_unseen() && !self.turn.run.is_of(name) {
             // The time that the handlers of the one before took is not this one's.
-            self.turn.now = self.watch();
+            self.turn.now = self.turn.watch();
         }
-        let result = remote.dispatch(&self.context, &event.payload, &mut self.pending);
-        self.last.put_back(remote);
+        let result = remote.dispatch(&self.context, event.payload, &mut self.pending);
         let now = match self.turn.run.count(name, event.payload.len()) {
-            true => self.watch(),
+            true => self.turn.watch(),
             false => now,
         };
         match result {
@@ -546,6 +547,12 @@ impl<C: HandlerContext> Inbound<C> {
             side: wiring.side,
         }
     }
+}
+
+/// Whether a handler of `entry` may wait, and as many do as may. Then the task runs again when one has returned.
+#[inline]
+fn is_busy<C>(link: &Link, entry: &Entry<C>) -> bool {
+    link.waiting.is_full() && entry.waits() && link.waiting.ask()
 }
 
 /// How long a turn takes before others on the thread get theirs: a packet of somebody else waits for up

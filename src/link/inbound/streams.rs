@@ -196,7 +196,7 @@ impl<C: HandlerContext> Inbound<C> {
                 let known = Self::known(&self.wiring, &self.link);
                 let event = self
                     .session
-                    .unordered(remote, payload.into(), &known, clock::now())?;
+                    .unordered(remote, &payload, &known, clock::now())?;
                 if let Some(event) = event {
                     let now = self.offer(event, clock::now())?;
                     self.look_at_clock(now);

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{EVENT, OTHER, POSE, Peer, SELDOM, UNDECLARED, event};
 use crate::{
     config::{Limits, Rate},
@@ -24,9 +22,7 @@ fn a_client_has_one_budget_per_kind_of_event() {
     let lane = peer.session.open_lane("").unwrap();
     let frames: &[(u32, &[u8])] = &[(EVENT, b"a"), (OTHER, b"b"), (EVENT, b"c"), (OTHER, b"d")];
     assert_eq!(peer.lane(lane, frames).unwrap(), b"abc");
-    let loose = peer
-        .session
-        .unordered(EVENT, Bytes::from_static(b"e"), &peer.remotes, peer.now);
+    let loose = peer.session.unordered(EVENT, b"e", &peer.remotes, peer.now);
     assert!(loose.unwrap().is_none());
     assert_eq!(peer.stats("Other").refused, [(DropCause::RateLimit, 1)]);
     assert_eq!(
@@ -179,7 +175,7 @@ fn early_events_wait_in_order_within_their_bounds() {
     for byte in *b"abcde" {
         assert_eq!(peer.lane(lane, &[(EVENT, &[byte])]).unwrap(), [byte]);
         peer.session
-            .hold(&event(EVENT, byte), Kept::Unheard, peer.now)
+            .hold(&event(EVENT, &[byte]), Kept::Unheard, peer.now)
             .unwrap();
     }
     assert!(peer.session.is_held(EVENT) && !peer.session.is_held(OTHER));
@@ -188,12 +184,12 @@ fn early_events_wait_in_order_within_their_bounds() {
     assert_eq!(peer.stats("Event").held, 3);
 
     let (first, kept) = peer.session.release(EVENT).unwrap();
-    assert_eq!((first.payload[0], kept), (b'a', Kept::Unheard));
-    peer.session.put_back(first, kept);
+    assert_eq!((first[0], kept), (b'a', Kept::Unheard));
+    peer.session.put_back(EVENT, first, kept);
     let mut released = Vec::new();
-    while let Some((event, _)) = peer.session.release(EVENT) {
+    while let Some((payload, _)) = peer.session.release(EVENT) {
         peer.session.dispatched(EVENT);
-        released.push(event.payload[0]);
+        released.push(payload[0]);
     }
     assert_eq!(released, b"abc");
     assert_eq!(peer.refused("Event"), [(DropCause::EarlyFull, 2)]);
@@ -212,7 +208,7 @@ fn early_events_share_a_bound_in_bytes() {
     for id in [EVENT, OTHER, EVENT] {
         peer.lane(lane, &[(id, b"a")]).unwrap();
         peer.session
-            .hold(&event(id, b'a'), Kept::Unheard, peer.now)
+            .hold(&event(id, b"a"), Kept::Unheard, peer.now)
             .unwrap();
     }
     assert_eq!(peer.refused("Event"), [(DropCause::EarlyFull, 1)]);
@@ -230,7 +226,7 @@ fn events_of_an_undeclared_remote_wait_until_it_is() {
     let lane = peer.session.open_lane("").unwrap();
     assert_eq!(peer.lane(lane, &[(UNDECLARED, b"a")]).unwrap(), b"a");
     peer.session
-        .hold(&event(UNDECLARED, b'a'), Kept::Unheard, peer.now)
+        .hold(&event(UNDECLARED, b"a"), Kept::Unheard, peer.now)
         .unwrap();
     let mut other = Peer::new(Side::Client, &Limits::default());
     assert_eq!(other.datagram(UNDECLARED, &[(0, 1)]).unwrap(), []);
@@ -243,7 +239,7 @@ fn events_of_an_undeclared_remote_wait_until_it_is() {
     peer.remotes.0.insert(UNDECLARED, declared);
     peer.session.look_up_again(&peer.remotes, peer.now);
     assert_eq!(peer.stats("Late").held, 1);
-    assert_eq!(peer.session.release(UNDECLARED).unwrap().0.payload[0], b'a');
+    assert_eq!(peer.session.release(UNDECLARED).unwrap().0[0], b'a');
 }
 
 #[test]
@@ -253,7 +249,7 @@ fn what_is_held_at_the_end_is_booked() {
     peer.lane(lane, &[(EVENT, b"a"), (EVENT, b"b")]).unwrap();
     peer.session.dispatched(EVENT);
     peer.session
-        .hold(&event(EVENT, b'b'), Kept::Unheard, peer.now)
+        .hold(&event(EVENT, b"b"), Kept::Unheard, peer.now)
         .unwrap();
     peer.ledger.end_receiving();
     assert_eq!(peer.refused("Event"), [(DropCause::ConnectionEnded, 1)]);

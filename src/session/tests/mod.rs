@@ -6,7 +6,7 @@ mod unreliable;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use super::{
     Arrival, Directory, Event, Held, LaneKey, Meta, Session, Side, Violation,
@@ -130,12 +130,25 @@ impl Peer {
     }
 
     /// Reads what there is on a lane.
-    fn read(&mut self, lane: LaneKey) -> Result<Vec<Arrival>, Violation> {
-        let mut arrivals = Vec::new();
-        while let Some(arrival) = self.session.next_on_lane(lane, &self.remotes, self.now)? {
-            arrivals.push(arrival);
-        }
-        Ok(arrivals)
+    fn read(&mut self, key: LaneKey) -> Result<Vec<Read>, Violation> {
+        let mut lane = self.session.take_lane(key).expect("it was put back");
+        let mut read = Vec::new();
+        let end = loop {
+            match self
+                .session
+                .next_on_lane(&mut lane, &self.remotes, self.now)
+            {
+                Ok(Some(Arrival::Event(event))) => {
+                    assert!(event.reliable);
+                    read.push(Read::Event(event.id, event.payload[0]));
+                }
+                Ok(Some(Arrival::Control(control))) => read.push(Read::Control(control)),
+                Ok(None) => break Ok(read),
+                Err(violation) => break Err(violation),
+            }
+        };
+        self.session.put_lane_back(key, lane);
+        end
     }
 
     /// Events of a lane that get through, as their first bytes.
@@ -145,8 +158,8 @@ impl Peer {
         Ok(arrivals
             .into_iter()
             .map(|arrival| match arrival {
-                Arrival::Event(event) => event.payload[0],
-                Arrival::Control(control) => panic!("{control:?}"),
+                Read::Event(_, first) => first,
+                Read::Control(control) => panic!("{control:?}"),
             })
             .collect())
     }
@@ -157,7 +170,7 @@ impl Peer {
         for (sequence, byte) in events {
             put_datagram_event(&mut datagram, id, *sequence, &[*byte]);
         }
-        let mut events = self.session.datagram(datagram.into(), self.now)?;
+        let mut events = self.session.datagram(&datagram, self.now)?;
         let mut through = Vec::new();
         while let Some(event) =
             self.session
@@ -192,10 +205,17 @@ fn framed(frames: &[(u32, &[u8])]) -> Bytes {
     bytes.into()
 }
 
-fn event(id: u32, byte: u8) -> Event {
+/// What was on a lane: an event with its first byte, or a control message.
+#[derive(Debug, PartialEq)]
+enum Read {
+    Event(u32, u8),
+    Control(Control),
+}
+
+fn event(id: u32, payload: &[u8]) -> Event<'_> {
     Event {
         id,
-        payload: Bytes::copy_from_slice(&[byte]),
+        payload,
         reliable: true,
     }
 }
@@ -210,10 +230,10 @@ fn a_lane_gives_its_events_in_order_however_they_arrive() {
         peer.session
             .lane_bytes(lane, Bytes::copy_from_slice(&[byte]));
         for arrival in peer.read(lane).unwrap() {
-            let Arrival::Event(event) = arrival else {
+            let Read::Event(id, first) = arrival else {
                 panic!("{arrival:?}")
             };
-            through.push((event.id, event.payload[0]));
+            through.push((id, first));
         }
     }
     assert_eq!(through, [(EVENT, b'a'), (OTHER, b'b'), (EVENT, b'c')]);
@@ -235,9 +255,8 @@ fn the_barrier_counts_events_of_the_default_lane_whatever_becomes_of_them() {
     assert_eq!(peer.lane(default, frames).unwrap(), b"abc");
     assert_eq!(peer.session.passed(), 4);
     peer.lane(aside, frames).unwrap();
-    let loose = Bytes::from_static(b"e");
     peer.session
-        .unordered(EVENT, loose, &peer.remotes, peer.now)
+        .unordered(EVENT, b"e", &peer.remotes, peer.now)
         .unwrap();
     peer.datagram(POSE, &[(0, 1)]).unwrap();
     let mut ping = Vec::new();
@@ -247,7 +266,7 @@ fn the_barrier_counts_events_of_the_default_lane_whatever_becomes_of_them() {
     let arrivals = peer.read(default).unwrap();
     assert!(matches!(
         arrivals[..],
-        [Arrival::Control(Control::Ping { nonce: 7 })]
+        [Read::Control(Control::Ping { nonce: 7 })]
     ));
     assert_eq!(peer.session.passed(), 4);
 }
@@ -316,7 +335,6 @@ fn ids_that_no_remote_has_are_a_violation() {
         Err(Violation::UnknownRemote)
     );
     let past_all = wire::MAX_REMOTES as u32 + 1;
-    let payload = Bytes::from_static(b"a");
     // Even where the directory would believe it, so that the table of remotes stays small.
     struct Believer;
     impl Directory for Believer {
@@ -327,9 +345,7 @@ fn ids_that_no_remote_has_are_a_violation() {
             true
         }
     }
-    let unordered = peer
-        .session
-        .unordered(past_all, payload, &Believer, peer.now);
+    let unordered = peer.session.unordered(past_all, b"a", &Believer, peer.now);
     assert_eq!(unordered.unwrap_err(), Violation::UnknownRemote);
 }
 
@@ -383,7 +399,7 @@ fn payloads_have_a_limit_for_the_direction_and_one_for_the_remote() {
         let mut peer = Peer::new(Side::Server, &limits);
         let loose = peer
             .session
-            .unordered(id, payload.into(), &peer.remotes, peer.now);
+            .unordered(id, &payload, &peer.remotes, peer.now);
         assert_eq!(loose.unwrap_err(), Violation::TooLarge);
     }
 }
@@ -401,9 +417,7 @@ proptest::proptest! {
             }
         }
         for datagram in datagrams {
-            let mut bytes = bytes::BytesMut::new();
-            bytes.put_slice(&datagram);
-            let Ok(mut events) = peer.session.datagram(bytes.freeze(), peer.now) else {
+            let Ok(mut events) = peer.session.datagram(&datagram, peer.now) else {
                 break;
             };
             while let Ok(Some(_)) = peer.session.next_unreliable(&mut events, &peer.remotes, peer.now) {}

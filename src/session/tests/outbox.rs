@@ -58,7 +58,7 @@ impl Fixture {
         }
         let mut frames = Vec::new();
         while let Some(frame) = deframer.next().expect("what was put in") {
-            frames.push((frame.remote, frame.payload));
+            frames.push((frame.remote, Bytes::copy_from_slice(frame.payload)));
         }
         frames
     }
@@ -304,7 +304,7 @@ fn the_newest_unreliable_events_win() {
     let mut taken = Vec::new();
     while let Some(datagram) = this.outbox.take_datagram(wire::MAX_DATAGRAM) {
         assert!(datagram.len() <= wire::MAX_DATAGRAM);
-        let events = DatagramEvents::new(datagram);
+        let events = DatagramEvents::new(&datagram);
         taken.push(
             events
                 .map(|event| event.unwrap().sequence)
@@ -346,7 +346,7 @@ fn who_waits_for_room_supersedes_nothing() {
     while this.outbox.take_datagram(1200).is_some() {}
     this.outbox.push(&patient).unwrap();
     let datagram = this.outbox.take_datagram(1200).unwrap();
-    let event = DatagramEvents::new(datagram).next().unwrap().unwrap();
+    let event = DatagramEvents::new(&datagram).next().unwrap().unwrap();
     assert_eq!(u64::from(event.sequence), accepted);
 }
 
@@ -362,6 +362,32 @@ fn small_unreliable_events_share_a_datagram() {
     let mut this = Fixture::new();
     this.push(POSE, &unreliable(), &[0; 1000]).unwrap();
     assert!(this.outbox.take_datagram(500).unwrap().len() > 1000);
+}
+
+/// Whoever takes out comes again by himself where the network takes no more, and is told of all else.
+#[test]
+fn nobody_is_told_of_what_the_network_does_not_take() {
+    let mut this = Fixture::new();
+    assert!(!this.outbox.has_news());
+    this.push(EVENT, &plain(), b"a").unwrap();
+    assert!(this.outbox.has_news());
+    this.outbox.set_blocked(0, true);
+    assert!(!this.outbox.has_news());
+    this.push(EVENT, &plain(), b"b").unwrap();
+    assert!(!this.outbox.has_news());
+    this.push(OTHER, &lane("aside"), b"c").unwrap();
+    assert!(this.outbox.has_news(), "another lane is not blocked");
+    assert_eq!(this.write(1).len(), 1);
+    this.outbox.set_unreliable_blocked(true);
+    this.push(POSE, &unreliable(), b"d").unwrap();
+    assert!(!this.outbox.has_news());
+    this.outbox.set_unreliable_blocked(false);
+    assert!(this.outbox.has_news());
+    assert!(this.outbox.take_datagram(1000).is_some());
+    this.outbox.set_blocked(0, false);
+    assert!(this.outbox.has_news());
+    assert_eq!(this.write(0).len(), 2);
+    assert!(!this.outbox.has_news());
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn the_entities_of_latest_by_are_bounded() {
     for sequence in 0..10_000u32 {
         let mut datagram = Vec::new();
         put_datagram_event(&mut datagram, BY_ENTITY, sequence, &sequence.to_le_bytes());
-        let mut events = peer.session.datagram(datagram.into(), peer.now).unwrap();
+        let mut events = peer.session.datagram(&datagram, peer.now).unwrap();
         let event = peer
             .session
             .next_unreliable(&mut events, &peer.remotes, peer.now)
