@@ -45,6 +45,7 @@ use self::{
     mismatch::{Differences, Mismatches},
     passed::Passed,
     reason::DisconnectReason,
+    room::Gauging,
     stats::Counts,
 };
 use crate::{
@@ -84,6 +85,8 @@ pub(crate) struct Link {
     alarm: Arc<Alarm>,
     /// Whether the hub knows that there is something to send at the next flush.
     parked: AtomicBool,
+    /// Whether something waits for the network already, which is for the task to see to.
+    stalled: AtomicBool,
     /// Notified when bytes have left the outbox.
     pub(crate) credit: Notify,
     /// Default-lane events of the peer that are done with.
@@ -114,6 +117,7 @@ pub(crate) struct Link {
 
 struct State {
     outbox: Outbox,
+    gauging: Gauging,
     calls: VecDeque<OutgoingCall>,
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
@@ -163,6 +167,7 @@ impl Link {
             flush,
             state: Mutex::new(State {
                 outbox,
+                gauging: Gauging::default(),
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
@@ -172,6 +177,7 @@ impl Link {
             }),
             alarm: Arc::default(),
             parked: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             credit: Notify::new(),
             passed: Passed::default(),
             ended: OnceLock::new(),
@@ -336,21 +342,6 @@ impl Link {
         self.apply_log(&mut state);
         state.due = true;
         state.outbox.barrier()
-    }
-
-    /// Takes the broadcasts that this player has not taken yet, and has them sent.
-    fn catch_up(self: &Arc<Self>) {
-        let news = {
-            let mut state = self.lock();
-            let news = self.apply_log(&mut state);
-            // Others may have taken them already, and left them to the flush that this is.
-            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
-            state.due |= news;
-            news || state.ending.is_some()
-        };
-        if news {
-            self.wake_here();
-        }
     }
 
     fn apply_log(&self, state: &mut State) -> bool {
