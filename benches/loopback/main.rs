@@ -117,6 +117,8 @@ fn count(workload: &str, trips: usize) {
         "farfire-calls" => _ = Ours::start().many_calls(trips, throughput::IN_FLIGHT),
         "quinn-join" => crowd::count("quinn", trips),
         "farfire-join" => crowd::count("farfire", trips),
+        "quinn-fan-out" => crowd::count_broadcasts("quinn", trips),
+        "farfire-fan-out" => crowd::count_broadcasts("farfire", trips),
         "quinn-pour" => drop(Bare::start().pour(trips * PAYLOAD.len(), BATCH)),
         "farfire-pour" => drop(Ours::start().pour_reliable(trips)),
         "quinn-datagrams" => println!("{:?}", Bare::start().pour_datagrams(trips)),

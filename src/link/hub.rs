@@ -17,8 +17,9 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Link;
+use super::{Link, State};
 use crate::{
+    config::Flush,
     remote::{Policy, RemoteKind},
     wire::remote::Announcement,
 };
@@ -35,7 +36,15 @@ pub(crate) struct Hub {
     parked: Mutex<Vec<Arc<Link>>>,
     /// The log is to be handed out, and what is in it to be sent.
     due: AtomicBool,
-    signal: Notify,
+    signal: Signal,
+}
+
+/// How the hub's task hears that there is something to do.
+struct Signal {
+    /// The thread never sleeps: the task looks, and waking it would take a system call for nothing.
+    polls: bool,
+    given: AtomicBool,
+    notify: Notify,
 }
 
 struct Log {
@@ -57,8 +66,36 @@ pub(crate) struct Broadcast {
     pub(crate) except: Option<u64>,
 }
 
+impl Signal {
+    fn give(&self) {
+        match self.polls {
+            true => self.given.store(true, Ordering::Release),
+            false => self.notify.notify_one(),
+        }
+    }
+
+    async fn wait(&self) {
+        if !self.polls {
+            return self.notify.notified().await;
+        }
+        while !self.given.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        self.given.swap(false, Ordering::AcqRel);
+    }
+}
+
+/// Handing the log out to everybody, as far as it has come.
+struct Visit {
+    /// The end of the log when it began.
+    end: u64,
+    /// The last link that was visited.
+    after: Option<u64>,
+}
+
 impl Hub {
-    pub(crate) fn new(thread: usize, limit: usize) -> Arc<Self> {
+    /// For the network thread of this number; `polls` if that never sleeps.
+    pub(crate) fn new(thread: usize, limit: usize, polls: bool) -> Arc<Self> {
         Arc::new(Self {
             thread,
             log: Mutex::new(Log {
@@ -72,7 +109,11 @@ impl Hub {
             touched: Mutex::default(),
             parked: Mutex::default(),
             due: AtomicBool::new(false),
-            signal: Notify::new(),
+            signal: Signal {
+                polls,
+                given: AtomicBool::new(false),
+                notify: Notify::new(),
+            },
         })
     }
 
@@ -93,7 +134,7 @@ impl Hub {
         // Under `Flush::Tick` a log that fills up does not wait for the tick.
         if wake || crowded {
             self.due.store(true, Ordering::Release);
-            self.signal.notify_one();
+            self.signal.give();
         }
     }
 
@@ -145,7 +186,7 @@ impl Hub {
             touched.len() == 1
         };
         if first {
-            self.signal.notify_one();
+            self.signal.give();
         }
     }
 
@@ -166,7 +207,7 @@ impl Hub {
             link.flush();
         }
         self.due.store(true, Ordering::Release);
-        self.signal.notify_one();
+        self.signal.give();
     }
 
     /// Tells every client of the remotes up to `id`.
@@ -197,34 +238,35 @@ impl Hub {
 
     /// The hub's task, on its network thread; runs until it is dropped with its runtime or aborted.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut served = 0;
+        let mut touched = VecDeque::new();
         let mut slice = Vec::with_capacity(SLICE);
+        // The end up to which everybody has been visited, and the visit under way.
+        let (mut served, mut visit) = (0, None::<Visit>);
         loop {
-            self.signal.notified().await;
-            let touched = std::mem::take(&mut *lock(&self.touched));
-            for links in touched.chunks(SLICE) {
-                links.iter().for_each(|link| link.wake_here());
-                tokio::task::yield_now().await;
+            if touched.is_empty() && visit.is_none() {
+                self.signal.wait().await;
             }
+            // Those that somebody touched while a broadcast is handed out do not wait for its end.
+            touched.extend(std::mem::take(&mut *lock(&self.touched)));
+            let first = touched.len().min(SLICE);
+            touched.drain(..first).for_each(|link| link.wake_here());
             // Asked first: what is added from here on asks again.
-            let due = self.due.swap(false, Ordering::AcqRel);
-            let end = self.end();
-            if !due || end == served {
-                continue;
+            if visit.is_none() && self.due.swap(false, Ordering::AcqRel) {
+                let end = self.end();
+                visit = (end != served).then_some(Visit { end, after: None });
             }
-            let mut after = None;
-            loop {
-                self.slice(after, &mut slice);
-                let Some(last) = slice.last() else { break };
-                after = Some(last.id);
-                for link in slice.drain(..) {
-                    link.catch_up();
+            if let Some(Visit { end, after }) = &mut visit {
+                self.slice(*after, &mut slice);
+                *after = slice.last().map(|link| link.id);
+                slice.drain(..).for_each(|link| link.catch_up());
+                if after.is_none() {
+                    served = *end;
+                    self.trim(served);
+                    visit = None;
                 }
-                // Arriving packets are not to wait for the whole fan-out.
-                tokio::task::yield_now().await;
             }
-            served = end;
-            self.trim(end);
+            // Arriving packets are not to wait for the whole fan-out.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -248,11 +290,43 @@ impl Hub {
     }
 }
 
+impl Link {
+    /// Takes the broadcasts that this player has not taken yet, and has them sent; for the thread of its task.
+    fn catch_up(self: &Arc<Self>) {
+        let (left, sent) = {
+            let mut state = self.lock();
+            let news = self.apply_log(&mut state);
+            // Others may have taken them already, and left them to the flush that this is.
+            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
+            state.due |= news;
+            // Most have nothing else to send, and need no turn of their task for it.
+            let sent = news && self.is_at_leisure(&state) && self.hand_over(&mut state, false);
+            let taken = state.outbox.is_taken();
+            state.due &= self.flush == Flush::Immediate || !taken;
+            (news && !taken || state.ending.is_some(), sent)
+        };
+        if sent {
+            self.credit.give();
+        }
+        if left {
+            self.wake_here();
+        }
+    }
+
+    /// Whether there is nothing to send but unreliable events, and they need not wait.
+    fn is_at_leisure(&self, state: &State) -> bool {
+        state.ending.is_none()
+            && state.calls.is_empty()
+            && state.outbox.has_only_unreliable()
+            && !self.stalled.load(Ordering::Relaxed)
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connections served between two yields: about a third of a millisecond.
-const SLICE: usize = 32;
+/// Connections served between two yields.
+const SLICE: usize = 8;
 /// What an entry costs beside its payload.
 const ENTRY_OVERHEAD: usize = 128;

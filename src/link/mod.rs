@@ -48,6 +48,7 @@ use self::{
     mismatch::{Differences, Mismatches},
     passed::Passed,
     reason::DisconnectReason,
+    room::Gauging,
     stats::Counts,
 };
 use crate::{
@@ -92,6 +93,8 @@ pub(crate) struct Link {
     in_line: AtomicBool,
     /// Whether the connection is to end.
     ending: AtomicBool,
+    /// Whether something waits for the network already, which is for the task to see to.
+    stalled: AtomicBool,
     pub(crate) credit: Credit,
     /// Default-lane events of the peer that are done with.
     passed: Passed,
@@ -121,6 +124,7 @@ pub(crate) struct Link {
 
 struct State {
     outbox: Outbox,
+    gauging: Gauging,
     calls: VecDeque<OutgoingCall>,
     calls_limit: usize,
     /// The next entry of the hub's log; `None` until the player takes part in broadcasts.
@@ -170,6 +174,7 @@ impl Link {
             flush,
             state: Mutex::new(State {
                 outbox,
+                gauging: Gauging::default(),
                 calls: VecDeque::new(),
                 calls_limit: limits.calls_waiting,
                 cursor: None,
@@ -181,6 +186,7 @@ impl Link {
             parked: AtomicBool::new(false),
             in_line: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             credit: Credit::default(),
             passed: Passed::default(),
             ended: OnceLock::new(),
@@ -339,21 +345,6 @@ impl Link {
         self.apply_log(&mut state);
         state.due = true;
         state.outbox.barrier()
-    }
-
-    /// Takes the broadcasts that this player has not taken yet, and has them sent.
-    fn catch_up(self: &Arc<Self>) {
-        let news = {
-            let mut state = self.lock();
-            let news = self.apply_log(&mut state);
-            // Others may have taken them already, and left them to the flush that this is.
-            let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
-            state.due |= news;
-            news || state.ending.is_some()
-        };
-        if news {
-            self.wake_here();
-        }
     }
 
     fn apply_log(&self, state: &mut State) -> bool {

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::{Arc, MutexGuard},
+    sync::{Arc, MutexGuard, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,16 +11,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use quinn::{SendStream, WriteError};
 
-use super::{
-    Link, State,
-    pieces::with_pieces,
-    room::{Gauging, Retry},
-    stream::Writer,
-};
+use super::{Link, State, pieces::with_pieces, room::Retry, stream::Writer};
 use crate::{
     clock,
     config::Flush,
-    network::DATAGRAM_QUEUE,
     session::{growth::push_to_few, outbox::Chunk},
     wire::{self, code::CallCode, control::Control, prelude::StreamPrelude},
 };
@@ -31,7 +25,6 @@ pub(super) struct Outbound {
     lanes: Vec<Lane>,
     /// Set while the network takes no datagrams.
     retry: Option<Retry>,
-    gauged: Gauging,
 }
 
 /// What a look into the outbox has shown beside the pieces that were taken.
@@ -73,7 +66,6 @@ impl Outbound {
         Self {
             lanes: Vec::new(),
             retry: None,
-            gauged: Gauging::default(),
             link,
         }
     }
@@ -97,6 +89,8 @@ impl Outbound {
             let link = self.link.clone();
             self.tell_what_is_blocked(&mut link.lock());
         }
+        let stalled = self.retry.is_some() || self.lanes.iter().any(|lane| !lane.queue.is_empty());
+        self.link.stalled.store(stalled, Ordering::Relaxed);
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
             state.due &= !state.outbox.is_taken();
@@ -187,8 +181,7 @@ impl Outbound {
         Ok(moved)
     }
 
-    /// Datagrams go only into an empty QUIC queue, and as many as go without a queue on the path: what
-    /// waits there grows old, what waits in the outbox is replaced by what is newer.
+    /// Hands over what the network has room for, and sees to what it leaves.
     fn send_datagrams(&mut self, cx: &mut Context<'_>) {
         if let Some(retry) = &mut self.retry {
             if !retry.has_come(cx) {
@@ -198,40 +191,19 @@ impl Outbound {
             self.age(self.link.lock());
         }
         let link = &self.link;
-        let room = link.connection.datagram_send_buffer_space();
-        let limit = link
-            .connection
-            .max_datagram_size()
-            .unwrap_or(0)
-            .min(wire::MAX_DATAGRAM);
-        let before = match room + QUEUE_SLACK >= DATAGRAM_QUEUE {
-            true => self.datagram_budget(),
-            false => 0,
-        };
-        let before = self.gauged.within(before, &link.connection);
-        let mut budget = before;
-        // QUIC makes room for one too many by dropping the first.
-        let mut space = room;
-        while budget > 0 && space >= limit + DATAGRAM_COST {
-            let Some(datagram) = link.lock().outbox.take_datagram(limit) else {
-                break;
-            };
-            let len = datagram.len() + DATAGRAM_COST;
-            (budget, space) = (budget.saturating_sub(len), space.saturating_sub(len));
-            // It fits the limit that was just asked for; if the path shrank meanwhile it is lost,
-            // as unreliable events may be.
-            let _ = link.connection.send_datagram(datagram);
-        }
-        if budget < before {
-            self.gauged.spend(before - budget);
-            link.credit.give();
-        }
+        let streams_wait = self.lanes.iter().any(|lane| !lane.queue.is_empty());
         let mut state = link.lock();
+        if link.hand_over(&mut state, streams_wait) {
+            drop(state);
+            link.credit.give();
+            state = link.lock();
+        }
         let left = state.outbox.unreliable_bytes() > 0;
         state.outbox.set_unreliable_blocked(left);
         if left {
+            let gauge = state.gauging.gauge.clone();
             self.age(state);
-            self.retry = Some(Retry::new(self.gauged.gauge.clone(), cx));
+            self.retry = Some(Retry::new(gauge, cx));
         }
     }
 
@@ -242,16 +214,6 @@ impl Outbound {
         if gave_way {
             self.link.credit.give();
         }
-    }
-
-    /// QUIC sends datagrams before streams: while streams wait, they may not have the whole window.
-    fn datagram_budget(&self) -> usize {
-        let most = DATAGRAM_QUEUE - QUEUE_SLACK;
-        if self.lanes.iter().all(|lane| lane.queue.is_empty()) {
-            return most;
-        }
-        let window = self.link.connection.stats().path.cwnd;
-        most.min(usize::try_from(window / 4 * 3).unwrap_or(most))
     }
 
     /// Ends every lane but the default one, behind what is queued.
@@ -444,9 +406,5 @@ fn prelude(name: &str) -> Chunk {
 
 /// Pieces of a lane that are taken out of the outbox at a time.
 const MOST_CHUNKS: usize = 8;
-/// A queue with less than this in it counts as empty.
-const QUEUE_SLACK: usize = 64;
-/// What quinn counts for a queued datagram beside its bytes.
-const DATAGRAM_COST: usize = 32;
 /// Less than a tick of most games: what is left of one tick gives way to the next.
 const SUPERSEDED_AFTER: Duration = Duration::from_millis(10);

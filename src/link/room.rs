@@ -12,10 +12,55 @@ use std::{
 use quinn::Connection;
 use tokio::time::{Sleep, sleep};
 
+use super::{Link, State};
 use crate::{
     clock,
-    network::{FLOOR, Gauge},
+    network::{DATAGRAM_QUEUE, FLOOR, Gauge},
+    wire,
 };
+
+impl Link {
+    /// Hands unreliable events to QUIC; true if there was one, and room.
+    ///
+    /// Only into an empty queue, and as many as go without a queue on the path: what waits there grows old,
+    /// what waits in the outbox is replaced by what is newer. `streams_wait` for the network as well.
+    pub(super) fn hand_over(&self, state: &mut State, streams_wait: bool) -> bool {
+        let connection = &self.connection;
+        let room = connection.datagram_send_buffer_space();
+        if room + QUEUE_SLACK < DATAGRAM_QUEUE {
+            return false;
+        }
+        let limit = connection.max_datagram_size().unwrap_or(0);
+        let limit = limit.min(wire::MAX_DATAGRAM);
+        let before = self.datagram_budget(streams_wait);
+        let before = state.gauging.within(before, connection);
+        let mut budget = before;
+        // QUIC makes room for one too many by dropping the first.
+        let mut space = room;
+        while budget > 0 && space >= limit + DATAGRAM_COST {
+            let Some(datagram) = state.outbox.take_datagram(limit) else {
+                break;
+            };
+            let len = datagram.len() + DATAGRAM_COST;
+            (budget, space) = (budget.saturating_sub(len), space.saturating_sub(len));
+            // It fits the limit that was just asked for; if the path shrank meanwhile it is lost,
+            // as unreliable events may be.
+            let _ = connection.send_datagram(datagram);
+        }
+        state.gauging.spend(before - budget);
+        budget < before
+    }
+
+    /// QUIC sends datagrams before streams: while streams wait, they may not have the whole window.
+    fn datagram_budget(&self, streams_wait: bool) -> usize {
+        let most = DATAGRAM_QUEUE - QUEUE_SLACK;
+        if !streams_wait {
+            return most;
+        }
+        let window = self.connection.stats().path.cwnd;
+        most.min(usize::try_from(window / 4 * 3).unwrap_or(most))
+    }
+}
 
 /// What goes without a queue on the path, and at least a little each round trip.
 #[derive(Default)]
@@ -105,6 +150,10 @@ impl Retry {
 
 /// As often as this, and in every round trip in which there is too little room, the path is asked for its gauge.
 const ASKED_UNSEEN: u32 = 256;
+/// A queue with less than this in it counts as empty.
+const QUEUE_SLACK: usize = 64;
+/// What quinn counts for a queued datagram beside its bytes.
+const DATAGRAM_COST: usize = 32;
 /// Acknowledgements tell of room, but not that QUIC's pacing is over: timers have a resolution of one
 /// millisecond.
 const RETRY: Duration = Duration::from_millis(1);

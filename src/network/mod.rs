@@ -8,6 +8,7 @@ mod deadlines;
 mod gauge;
 mod socket;
 mod transport;
+mod udp;
 
 use std::{
     cell::Cell,
@@ -61,6 +62,7 @@ struct Inner {
     /// What clients share, by thread and by address family; made when first needed.
     endpoints: Mutex<HashMap<(usize, bool), Endpoint>>,
     conditioner: Option<Conditioner>,
+    busy_poll: bool,
     #[cfg(feature = "testing")]
     simulated: Option<crate::testing::SimNet>,
 }
@@ -120,6 +122,7 @@ impl Network {
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
             conditioner,
+            busy_poll: false,
             simulated: Some(net),
         };
         Self {
@@ -129,6 +132,11 @@ impl Network {
 
     pub(crate) fn threads(&self) -> usize {
         self.inner.threads.len()
+    }
+
+    /// Whether its threads never sleep.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.inner.busy_poll
     }
 
     /// The thread that the next client is put on.
@@ -267,6 +275,7 @@ impl NetworkBuilder {
             next: AtomicUsize::new(0),
             endpoints: Mutex::default(),
             conditioner: self.conditioner,
+            busy_poll: self.busy_poll,
             #[cfg(feature = "testing")]
             simulated: None,
         };

@@ -8,12 +8,12 @@ use std::{
 };
 
 use quinn::{
-    AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, Runtime,
-    ServerConfig, TokioRuntime,
+    AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig,
+    TokioRuntime,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Network;
+use super::{Network, udp::Udp};
 use crate::conditioner::ConditionedSocket;
 
 impl Network {
@@ -74,7 +74,7 @@ impl Network {
         if let Some(net) = &self.inner.simulated {
             return net.bind(address);
         }
-        TokioRuntime.wrap_udp_socket(bind(address)?)
+        Ok(Arc::new(Udp::new(bind(address)?)?))
     }
 }
 

@@ -266,9 +266,11 @@ impl ServerBuilder {
             .local_addr()
             .map_err(|source| StartError::Bind { address, source })?;
 
-        let hubs: Vec<_> = (0..network.threads())
-            .map(|at| Hub::new(network.thread_number(at), self.limits.broadcast_bytes))
-            .collect();
+        let hub = |at| {
+            let thread = network.thread_number(at);
+            Hub::new(thread, self.limits.broadcast_bytes, network.is_polled())
+        };
+        let hubs: Vec<_> = (0..network.threads()).map(hub).collect();
         let changed = Arc::new(Notify::new());
         let registry = Arc::new(self.registry);
         watch(&registry, &hubs, &changed);

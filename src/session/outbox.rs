@@ -297,9 +297,12 @@ impl Outbox {
 
     /// Whether nothing is left to be taken out.
     pub(crate) fn is_taken(&self) -> bool {
-        self.unordered.is_empty()
-            && self.unreliable.is_empty()
-            && self.lanes.iter().all(Lane::is_empty)
+        self.unreliable.is_empty() && self.has_only_unreliable()
+    }
+
+    /// Whether nothing else is left than unreliable events.
+    pub(crate) fn has_only_unreliable(&self) -> bool {
+        self.unordered.is_empty() && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Whether something is left that the one who takes out would take, were it told.

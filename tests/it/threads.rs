@@ -12,7 +12,7 @@ use farfire::{
     UnreliableRemoteEvent,
 };
 
-use crate::world::{Notes, World, within};
+use crate::world::{Notes, World, until, within};
 
 const EVENT: RemoteEvent<u32> = RemoteEvent::new("Event");
 const POSE: UnreliableRemoteEvent<u32> = UnreliableRemoteEvent::new("Pose");
@@ -278,4 +278,22 @@ fn the_networks_threads_end_when_nobody_needs_them() {
 fn a_network_that_polls_works_and_stops() {
     let network = Network::builder().busy_poll(true).build().unwrap();
     plays_and_stops(network, 1);
+}
+
+/// Design 3: nobody wakes a thread that polls, and it hears of what others fire all the same.
+#[tokio::test]
+async fn a_network_that_polls_hears_of_what_is_fired_elsewhere() {
+    let network = Network::builder().busy_poll(true).build().unwrap();
+    let world = World::with(|server| server.network(&network).remotes(&[&EVENT]));
+    let (ada, ada_there) = within(world.join("Ada")).await;
+    let (notes, server) = (Notes::<u32>::new(), &world.server);
+    let seen = notes.clone();
+    ada.on_client_event(&EVENT, move |n| seen.push(n));
+    for n in [1, 3] {
+        server.fire_all_clients(&EVENT, &n).unwrap();
+        until(|| notes.all().len() as u32 == n).await;
+        server.fire_client(&ada_there, &EVENT, &(n + 1)).unwrap();
+        until(|| notes.all().len() as u32 == n + 1).await;
+    }
+    assert_eq!(notes.all(), [1, 2, 3, 4]);
 }

@@ -76,7 +76,7 @@ impl Hall for Quinn {
         self.players.lock().unwrap().len()
     }
 
-    fn broadcast(&self) -> Caller {
+    fn broadcast(&self, timed: bool) -> Caller {
         let (players, news) = (self.players.clone(), self.news.clone());
         let (send, receive) = mpsc::channel();
         // On the thread of the connections, as everything of theirs.
@@ -86,7 +86,7 @@ impl Hall for Quinn {
                     let _ = player.send_datagram(news.clone());
                 }
             };
-            send.send(Caller::of(all))
+            send.send(Caller::of(timed, all))
         });
         receive.recv().unwrap()
     }

@@ -2,11 +2,14 @@
 //!
 //! One round: a server, a crowd that joins, a rest, broadcasts, and calls without and with broadcasts beside
 //! them. The calls are those of one more player in a third process, or they would wait for the crowd's
-//! own turns and not for the server's.
+//! own turns and not for the server's. Three processes that are busy at the same time seldom have a core each, so
+//! that the player also waits for the core of whoever has it: where the system allows it (`chrt -r 1`), that
+//! process goes before all others, with bare quinn and with farfire alike.
 
 use std::{
     io::{BufRead, BufReader, Write, stdin},
     net::SocketAddr,
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -24,7 +27,7 @@ mod ours;
 mod wake;
 
 macro_rules! sizes {
-    ($($name:literal: $players:literal, $bytes:literal B, $hertz:literal Hz, $threads:literal;)*) => {
+    ($($name:literal: $players:literal, $bytes:literal B, $hertz:literal Hz, $threads:literal $($busy:ident)?;)*) => {
         [$(Workload {
             name: $name,
             start: |scale| {
@@ -33,6 +36,7 @@ macro_rules! sizes {
                     bytes: $bytes,
                     hertz: $hertz,
                     threads: $threads,
+                    busy: false $(|| stringify!($busy) == "busy")?,
                 };
                 compare(size, scale)
             },
@@ -40,7 +44,7 @@ macro_rules! sizes {
     };
 }
 
-pub(crate) const WORKLOADS: [Workload; 14] = sizes! {
+pub(crate) const WORKLOADS: [Workload; 16] = sizes! {
     "1 player": 1, 41 B, 60 Hz, 1;
     "10 players": 10, 41 B, 60 Hz, 1;
     "100 players": 100, 41 B, 60 Hz, 1;
@@ -55,15 +59,19 @@ pub(crate) const WORKLOADS: [Workload; 14] = sizes! {
     "100 players, 30 Hz": 100, 41 B, 30 Hz, 1;
     "100 players, 2 network threads": 100, 41 B, 60 Hz, 2;
     "1000 players, 2 network threads": 1_000, 41 B, 60 Hz, 2;
+    "1 player, busy polling": 1, 41 B, 60 Hz, 1 busy;
+    "100 players, busy polling": 100, 41 B, 60 Hz, 1 busy;
 };
 
-/// What is broadcast, to how many, and from how many network threads; bare quinn has one.
+/// What is broadcast, to how many, and from how many network threads, and whether they poll; bare quinn has
+/// one, that sleeps.
 #[derive(Clone, Copy)]
 struct Size {
     players: usize,
     bytes: usize,
     hertz: u32,
     threads: usize,
+    busy: bool,
 }
 
 /// Whether a workload is one of those that are only for who asks.
@@ -77,8 +85,8 @@ trait Hall {
     /// Where the crowd finds it, in words of a command line.
     fn address(&self) -> Vec<String>;
     fn players(&self) -> usize;
-    /// Sends to everyone.
-    fn broadcast(&self) -> Caller;
+    /// Sends to everyone; `timed` unless only instructions count.
+    fn broadcast(&self, timed: bool) -> Caller;
 }
 
 /// What a broadcast took whoever asked for it.
@@ -91,13 +99,19 @@ struct Caller {
 }
 
 impl Caller {
-    fn of(broadcast: impl FnOnce()) -> Self {
-        let (began, before) = (Instant::now(), machine::of_this_thread());
+    fn of(timed: bool, broadcast: impl FnOnce()) -> Self {
+        // Valgrind ends a program that asks.
+        let of_this_thread = || match timed {
+            true => machine::of_this_thread(),
+            false => Duration::ZERO,
+        };
+        let before = of_this_thread();
+        let began = Instant::now();
         broadcast();
-        let used = machine::of_this_thread() - before;
+        let passed = began.elapsed();
         Self {
-            passed: began.elapsed(),
-            used,
+            passed,
+            used: of_this_thread() - before,
         }
     }
 }
@@ -129,7 +143,11 @@ fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
     Box::new(move || {
         let (one, two) = (
             round(bare::Quinn::start(size.bytes), size, scale),
-            round(ours::Farfire::start(size.bytes, size.threads), size, scale),
+            round(
+                ours::Farfire::start(size.bytes, size.threads, size.busy),
+                size,
+                scale,
+            ),
         );
         let added = |it: &Round| it.busy.p99 - it.quiet.p99;
         vec![
@@ -168,7 +186,7 @@ fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
 fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
     let players = size.players;
     let tick = Duration::from_secs(1) / size.hertz;
-    let mut crowd = Crowd::start(&hall.address(), players);
+    let mut crowd = Crowd::start(program(), &hall.address(), players);
     let (resting, memory) = (Cpu::now(), machine::resident());
     let began = Instant::now();
     crowd.ask("join");
@@ -185,7 +203,7 @@ fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
     let broadcasting = before.used();
     let arrived: usize = crowd.ask("arrived").parse().unwrap();
     // Again with calls beside it, which are not to count as the broadcast's.
-    let mut probe = Crowd::start(&hall.address(), 1);
+    let mut probe = Crowd::start(favoured(), &hall.address(), 1);
     probe.ask("join");
     let quiet = probe.calls();
     let busy = thread::scope(|scope| {
@@ -219,7 +237,7 @@ fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
 fn broadcast(hall: &impl Hall, ticks: usize, every: Duration, callers: &mut Vec<Caller>) {
     let began = Instant::now();
     for tick in 1..=ticks {
-        callers.push(hall.broadcast());
+        callers.push(hall.broadcast(true));
         let next = every * tick as u32;
         thread::sleep(next.saturating_sub(began.elapsed()));
     }
@@ -230,12 +248,38 @@ fn broadcast(hall: &impl Hall, ticks: usize, every: Duration, callers: &mut Vec<
 pub(crate) fn count(kind: &str, players: usize) -> ! {
     match kind {
         "quinn" => host(&bare::Quinn::start(16), players),
-        _ => host(&ours::Farfire::start(16, 1), players),
+        _ => host(&ours::Farfire::start(16, 1, false), players),
     }
 }
 
+/// So many broadcasts to a crowd, each when the one before has arrived, for counting what a message takes.
+pub(crate) fn count_broadcasts(kind: &str, times: usize) -> ! {
+    match kind {
+        "quinn" => tell(&bare::Quinn::start(41), times),
+        _ => tell(&ours::Farfire::start(41, 1, false), times),
+    }
+}
+
+fn tell(hall: &impl Hall, times: usize) -> ! {
+    let mut crowd = Crowd::start(program(), &hall.address(), TOLD);
+    crowd.ask("join");
+    wait_until(|| hall.players() == TOLD);
+    thread::sleep(2 * REST);
+    for time in 1..=times {
+        hall.broadcast(false);
+        let (began, all) = (Instant::now(), time * TOLD);
+        // Some may be lost; and each is to be acknowledged by itself.
+        while crowd.ask("arrived").parse::<usize>().unwrap() < all && began.elapsed() < REST {
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    println!("{} messages of {}", crowd.ask("arrived"), hall.address()[0]);
+    std::process::exit(0)
+}
+
 fn host(hall: &impl Hall, players: usize) -> ! {
-    let mut crowd = Crowd::start(&hall.address(), players);
+    let mut crowd = Crowd::start(program(), &hall.address(), players);
     crowd.ask("join");
     wait_until(|| hall.players() == players);
     thread::sleep(2 * REST);
@@ -252,8 +296,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn start(address: &[String], players: usize) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
+    fn start(mut program: Command, address: &[String], players: usize) -> Self {
+        let mut process = program
             .arg("--crowd")
             .args(address)
             .arg(players.to_string())
@@ -297,6 +341,25 @@ impl Drop for Crowd {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// This program, once more.
+fn program() -> Command {
+    Command::new(std::env::current_exe().unwrap())
+}
+
+/// The same, before all others on whatever core it is woken on, if the system lets it.
+fn favoured() -> Command {
+    let chrt = |program: &Path| {
+        let mut chrt = Command::new("chrt");
+        chrt.args(["-r", "1"]).arg(program);
+        chrt
+    };
+    let status = chrt(Path::new("true")).stderr(Stdio::null()).status();
+    match status.is_ok_and(|status| status.success()) {
+        true => chrt(&std::env::current_exe().unwrap()),
+        false => program(),
     }
 }
 
@@ -351,6 +414,8 @@ fn obey(mut guests: impl Guests, players: usize) {
 
 /// For what joining leaves behind to settle.
 const REST: Duration = Duration::from_millis(500);
+/// Who is told something where that is counted.
+const TOLD: usize = 200;
 const CALLS: u32 = 300;
 const CALLING: Duration = Duration::from_secs(3);
 const BETWEEN_CALLS: Duration = Duration::from_millis(3);

@@ -29,7 +29,8 @@ pub(super) struct Farfire {
 }
 
 impl Farfire {
-    pub(super) fn start(bytes: usize, threads: usize) -> Self {
+    pub(super) fn start(bytes: usize, threads: usize, busy: bool) -> Self {
+        let network = Network::builder().threads(threads).busy_poll(busy);
         let mut limits = Limits::default();
         limits.max_players = 10_000;
         limits.connections_per_address = 10_000;
@@ -37,7 +38,7 @@ impl Farfire {
         let server = Server::builder("127.0.0.1:0", identity)
             .limits(limits)
             .timeouts(patient())
-            .network(&Network::builder().threads(threads).build().unwrap())
+            .network(&network.build().unwrap())
             .remotes(&[&NEWS, &ASK])
             .start()
             .unwrap();
@@ -66,8 +67,9 @@ impl Hall for Farfire {
         self.server.players().len()
     }
 
-    fn broadcast(&self) -> Caller {
-        Caller::of(|| self.server.fire_all_clients(&NEWS, &self.news).unwrap())
+    fn broadcast(&self, timed: bool) -> Caller {
+        let all = || self.server.fire_all_clients(&NEWS, &self.news).unwrap();
+        Caller::of(timed, all)
     }
 }
 
