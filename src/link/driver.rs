@@ -18,9 +18,10 @@ use quinn::{VarInt, WriteError};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use super::{
-    Ending, Link, Wiring,
+    Link, Wiring,
     bell::{Alarm, Source},
     call::{CallSlot, exchange},
+    ending::Ending,
     inbound::{Inbound, Notice},
     outbound::{Outbound, send_unordered},
     reason::DisconnectReason,
