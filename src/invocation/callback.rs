@@ -82,10 +82,8 @@ impl<R: Payload, F: FnOnce(Result<R, InvokeError>) + Send + 'static> Callback<R,
     /// Runs it with an error, after whoever brings it is done with whatever it does.
     fn fail(&self, error: InvokeError) {
         let Some(callback) = self.take() else { return };
-        let error = self.about(error);
         let thread = self.network.thread_of(self.link.thread());
-        let run = async move { run(callback, Err(error)) };
-        self.network.runtime(thread).spawn(run);
+        run_later(&self.network, thread, callback, self.about(error));
     }
 
     fn about(&self, error: InvokeError) -> InvokeError {
@@ -128,6 +126,21 @@ impl<R: Payload, F: FnOnce(Result<R, InvokeError>) + Send + 'static> Wake for Ca
             self.fail(link.overdue(stage, self.network.now().duration_since(self.began)));
         }
     }
+}
+
+/// Runs a callback with an error, in a task on that thread.
+pub(super) fn run_later<R: 'static>(
+    network: &Network,
+    thread: usize,
+    callback: impl FnOnce(Result<R, InvokeError>) + Send + 'static,
+    error: InvokeError,
+) {
+    // The thread ends with the last handle of its network, whatever is still to run there.
+    let kept = network.clone();
+    network.runtime(thread).spawn(async move {
+        run(callback, Err(error));
+        drop(kept);
+    });
 }
 
 /// A panic is logged, as a handler's is.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::callback::Callback;
+use self::callback::{Callback, run_later};
 use crate::{
     blocking::{may_not_block, wait},
     codec::{self, EncodeError},
@@ -197,16 +197,17 @@ impl<R: Payload> Invocation<R> {
             Ok(call) => call,
             Err(error) => {
                 let error = error.about(name, network.now().duration_since(began));
-                let run = async move { _ = guarded(|| callback(Err(error))) };
-                network.runtime(0).spawn(run);
-                return;
+                return run_later(&network, 0, callback, error);
             }
         };
         let (slot, link) = (CallSlot::new(), call.link.clone());
         let times = (name, began, deadline);
-        let callback = Callback::start(&slot, link, network, times, callback);
-        if let Err(error) = call.submit(self.depth, deadline, slot) {
-            callback.refuse(error);
+        let callback = Callback::start(&slot, link.clone(), network, times, callback);
+        match call.submit(self.depth, deadline, slot.clone()) {
+            // Its deadline may have come before it was in line.
+            Ok(()) if !slot.is_waiting() => link.withdraw(&slot),
+            Ok(()) => {}
+            Err(error) => callback.refuse(error),
         }
     }
 
@@ -264,7 +265,8 @@ impl<R: Payload> Invocation<R> {
 /// What a reply says, in the caller's type.
 fn decoded<R: Payload>(body: &[u8]) -> Result<R, InvokeError> {
     handler::arguments(body).map_err(|error| {
-        tracing::debug!(%error, "a result does not decode");
+        // Whoever listens to the log must not keep a callback from running.
+        let _ = guarded(|| tracing::debug!(%error, "a result does not decode"));
         InvokeError::Decode {
             what: What::Response,
         }

@@ -55,6 +55,11 @@ impl Alarm {
         before.unwrap_or_else(|before| before)
     }
 
+    /// Whether it was marked that there is something to do, and the task has not run since.
+    pub(super) fn is_scheduled(&self) -> bool {
+        self.activity.load(Ordering::Acquire) == SCHEDULED
+    }
+
     /// Has the task run, for the thread that it runs on.
     pub(super) fn wake_task(&self) {
         self.task.wake();

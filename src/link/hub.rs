@@ -248,8 +248,16 @@ impl Hub {
             }
             // Those that somebody touched while a broadcast is handed out do not wait for its end.
             touched.extend(std::mem::take(&mut *lock(&self.touched)));
-            let first = touched.len().min(SLICE);
-            touched.drain(..first).for_each(|link| link.wake_here());
+            let mut woken = 0;
+            while woken < SLICE
+                && let Some(link) = touched.pop_front()
+            {
+                // Whoever has had a turn since, as a packet came, has another entry for what was fired later.
+                if link.alarm.is_scheduled() {
+                    link.wake_here();
+                    woken += 1;
+                }
+            }
             // Asked first: what is added from here on asks again.
             if visit.is_none() && self.due.swap(false, Ordering::AcqRel) {
                 let end = self.end();

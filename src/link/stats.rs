@@ -1,7 +1,10 @@
 //! What is known about one connection at one moment, gathered from whoever knows it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -154,13 +157,24 @@ impl Link {
     }
 
     /// Asks the peer for a sign of life through all queues.
-    pub(super) fn ping(&self) {
+    pub(super) fn ping(self: &Arc<Self>) {
         let nonce = clock::since(self.born).as_micros() as u64;
         self.asked.store(nonce, Ordering::Relaxed);
-        let mut state = self.lock();
         // Whoever is told nothing between two of these holds no room for it.
-        state.outbox.give_back();
-        state.outbox.push_control(&Control::Ping { nonce });
+        self.lock().outbox.give_back();
+        self.push_sign_of_life(&Control::Ping { nonce });
+    }
+
+    /// For the driver, which sends what may leave in this turn; else it leaves at the next flush.
+    pub(super) fn push_sign_of_life(self: &Arc<Self>, control: &Control) {
+        let may_leave = {
+            let mut state = self.lock();
+            state.outbox.push_control(control);
+            self.may_leave(&state)
+        };
+        if !may_leave {
+            self.wake_to_send(false, false);
+        }
     }
 
     /// False if this is no answer to the last ping.

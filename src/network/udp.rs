@@ -77,7 +77,7 @@ impl AsyncUdpSocket for Udp {
             let mut count = 0;
             let read = self.io.try_io(Interest::READABLE, || {
                 count = self.state.recv((&self.io).into(), bufs, meta)?;
-                match count < room {
+                match READS_BATCHES && count < room {
                     // The system had no more, which quinn would ask for once more to find out. What arrives
                     // from now on is an event of its own, and makes the socket readable again.
                     true => Err(io::ErrorKind::WouldBlock.into()),
@@ -107,6 +107,14 @@ impl AsyncUdpSocket for Udp {
         self.state.gro_segments()
     }
 }
+
+/// Where one packet is read at a time, there may be more behind it.
+const READS_BATCHES: bool = !cfg!(any(
+    target_os = "openbsd",
+    target_os = "netbsd",
+    target_os = "solaris",
+    target_os = "illumos"
+));
 
 /// Says whether the socket takes a packet: yes, until it did not take one.
 struct Writing {

@@ -9,10 +9,13 @@ use std::{
     },
 };
 
-use farfire::{BusyScope, Client, InvokeError, Limits, Stage};
+use farfire::{BusyScope, Client, InvokeError, Limits, RemoteFunction, Stage};
 use tokio::time::Instant;
 
-use crate::sim::{ASK, Sim, TICK, idle, ms, settle, timed_out, until};
+use crate::{
+    log::Log,
+    sim::{ASK, Sim, TICK, idle, ms, settle, timed_out, until},
+};
 
 type Heard = Arc<Mutex<Vec<(Result<u32, InvokeError>, std::time::Duration)>>>;
 
@@ -155,4 +158,63 @@ fn callbacks_that_call_in_vain_keep_nobody_waiting() {
     stop.store(true, Ordering::SeqCst);
     over.recv_timeout(std::time::Duration::from_secs(30))
         .unwrap();
+}
+
+/// The network's thread ends with its last handle, and not before what is still to run there.
+#[test]
+fn callbacks_run_though_the_client_is_dropped_at_once() {
+    let program = tokio::runtime::Runtime::new().unwrap();
+    let (server, client) = program.block_on(crate::busy::world());
+    server.on_server_invoke(&ASK, |_, _| pending::<u32>());
+    drop(client);
+    for leaves in [false, true] {
+        let trust = farfire::tls::Trust::pinned([server.pin()]);
+        let address = server.local_addr().to_string();
+        let client = Client::builder(address, trust).connect_blocking().unwrap();
+        if leaves {
+            client.leave_blocking();
+        }
+        let (heard, hears) = mpsc::channel();
+        for n in 0..64 {
+            let heard = heard.clone();
+            let call = client.invoke_server(&ASK, &n);
+            call.then(move |result| heard.send(result.is_err()).unwrap());
+        }
+        drop((client, heard));
+        for at in 0..64 {
+            let next = hears.recv_timeout(std::time::Duration::from_secs(30));
+            assert_eq!(next, Ok(true), "callback {at}");
+        }
+    }
+}
+
+/// H29: the log is the program's, and what it says of a result comes before the callback.
+#[tokio::test(start_paused = true)]
+async fn a_callback_runs_whatever_the_log_makes_of_its_result() {
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    #[serde(try_from = "u32")]
+    struct Small(u8);
+    impl TryFrom<u32> for Small {
+        type Error = std::num::TryFromIntError;
+        fn try_from(number: u32) -> Result<Self, Self::Error> {
+            number.try_into().map(Self)
+        }
+    }
+    const SMALL: RemoteFunction<u32, Small> = RemoteFunction::new("Ask");
+    let sim = Sim::new();
+    sim.server.on_server_invoke(&ASK, |_, _| u32::MAX);
+    let (client, _player) = sim.join().await;
+    let heard = Arc::<Mutex<Vec<_>>>::default();
+    let hears = heard.clone();
+    let _logged = Log::panicking_at("does not decode").listen();
+    client
+        .invoke_server(&SMALL, &1)
+        .then(move |result| hears.lock().unwrap().push(result));
+    until(ms(100), || heard.lock().unwrap().len() == 1).await;
+    let result = heard.lock().unwrap().pop().unwrap();
+    assert!(
+        matches!(result, Err(InvokeError::Decode { .. })),
+        "{result:?}"
+    );
+    assert!(client.is_connected());
 }

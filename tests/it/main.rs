@@ -20,6 +20,7 @@ mod ledger;
 mod ordering;
 mod overload;
 mod pace;
+mod prompt;
 mod raw;
 mod remotes;
 mod smoke;

@@ -68,8 +68,13 @@ impl Scope {
     }
 }
 
+/// Whether servers are announced, and looked for, on an interface because of this address.
+///
+/// Not because of a link-local one of IPv6: to connect to it takes a zone as well. And an announcement that comes
+/// by it tells of it alone; whoever has heard that takes the server for known, and never asks for its others.
 fn is_of_lan(address: IpAddr) -> bool {
-    is_private(address) && !address.is_loopback()
+    let needs_zone = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    is_private(address) && !address.is_loopback() && !needs_zone
 }
 
 /// The thread that speaks mDNS; it ends when this is dropped.
@@ -305,8 +310,6 @@ impl Drop for Browser {
 /// Of the addresses that somebody claims those on a network like this; the others are nobody's business here.
 fn reachable(claimed: impl IntoIterator<Item = IpAddr>, port: u16, scope: Scope) -> Vec<Address> {
     let fits = |address: &IpAddr| match (scope, address) {
-        // It would need a zone.
-        (_, IpAddr::V6(address)) if address.is_unicast_link_local() => false,
         (Scope::Lan, address) => is_of_lan(*address),
         (Scope::Loopback, address) => address.is_loopback(),
     };

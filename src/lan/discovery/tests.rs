@@ -148,6 +148,19 @@ fn an_impostor_cannot_push_a_servers_own_addresses_out() {
     assert!(matches!(two_keys, Err(DiscoveryError::Ambiguous)));
 }
 
+/// Whoever hears of a server by such an address first takes it for known, and never asks for its others.
+#[test]
+fn an_address_that_takes_a_zone_puts_nobody_on_a_network() {
+    let on_a_network = ["10.0.0.1", "192.168.1.9", "169.254.3.4", "fd00::7"];
+    let elsewhere = ["fe80::1", "127.0.0.1", "::1", "8.8.8.8", "2001:4860::1"];
+    for address in on_a_network {
+        assert!(is_of_lan(address.parse().unwrap()), "{address}");
+    }
+    for address in elsewhere {
+        assert!(!is_of_lan(address.parse().unwrap()), "{address}");
+    }
+}
+
 #[test]
 fn addresses_elsewhere_are_nobodys_business() {
     let claimed = [

@@ -241,7 +241,7 @@ impl Link {
     }
 
     /// Takes a call back whose turn has not come: one that nobody waits for keeps no place in line.
-    fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
+    pub(crate) fn withdraw(self: &Arc<Self>, slot: &Arc<CallSlot>) {
         let (call, ending) = {
             let mut state = self.lock();
             let calls = &mut state.calls;

@@ -283,10 +283,7 @@ impl<C: HandlerContext> Inbound<C> {
             }
             Control::Ping { nonce } => {
                 if self.session.may_ping(clock::now())? {
-                    self.link
-                        .lock()
-                        .outbox
-                        .push_control(&Control::Pong { nonce });
+                    self.link.push_sign_of_life(&Control::Pong { nonce });
                 }
             }
             Control::Pong { nonce } => {

@@ -98,13 +98,18 @@ impl<C: HandlerContext> Inbound<C> {
             let read = with_pieces(|pieces| {
                 let read = pin!(self.streams[at].recv.read_chunks(pieces)).poll(cx);
                 if let Poll::Ready(Ok(Some(count))) = read {
-                    for piece in &mut pieces[..count] {
-                        let bytes = std::mem::take(piece);
+                    // Taken out one and all, also when one of them breaks the rules: they hold on to packets.
+                    let mut kept = Ok(());
+                    for bytes in pieces[..count].iter_mut().map(std::mem::take) {
+                        if kept.is_err() {
+                            continue;
+                        }
                         // A large event takes as many looks as it has packets.
                         self.session.spend_turn();
                         self.pace.spend(bytes.len());
-                        self.stream_bytes(at, bytes)?;
+                        kept = self.stream_bytes(at, bytes);
                     }
+                    kept?;
                 }
                 Ok::<_, Violation>(read)
             });
