@@ -55,3 +55,15 @@ pub(crate) fn resident() -> f64 {
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.unwrap_or(0.0)
 }
+
+/// The cores that this process may run on, in order.
+pub(crate) fn cores() -> Option<Vec<usize>> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let list = { status.lines() }.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    let ranges: Option<Vec<_>> = list.trim().split(',').map(range).collect();
+    Some(ranges?.into_iter().flatten().collect())
+}

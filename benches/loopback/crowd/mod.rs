@@ -2,14 +2,14 @@
 //!
 //! One round: a server, a crowd that joins, a rest, broadcasts, and calls without and with broadcasts beside
 //! them. The calls are those of one more player in a third process, or they would wait for the crowd's
-//! own turns and not for the server's. Three processes that are busy at the same time seldom have a core each, so
-//! that the player also waits for the core of whoever has it: where the system allows it (`chrt -r 1`), that
-//! process goes before all others, with bare quinn and with farfire alike.
+//! own turns and not for the server's. Three processes that are busy at the same time seldom have a core each, and
+//! then wait for the core of whoever has it: where the system allows it, the crowd and the player that calls are kept on
+//! the last core (`taskset`), and there the player goes before the crowd (`chrt -r 1`). The server may use every core,
+//! with bare quinn and with farfire alike.
 
 use std::{
     io::{BufRead, BufReader, Write, stdin},
     net::SocketAddr,
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -186,7 +186,7 @@ fn compare(size: Size, scale: Scale) -> Box<dyn FnMut() -> Vec<Sample>> {
 fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
     let players = size.players;
     let tick = Duration::from_secs(1) / size.hertz;
-    let mut crowd = Crowd::start(program(), &hall.address(), players);
+    let mut crowd = Crowd::start(started_by(&APART), &hall.address(), players);
     let (resting, memory) = (Cpu::now(), machine::resident());
     let began = Instant::now();
     crowd.ask("join");
@@ -203,7 +203,7 @@ fn round(hall: impl Hall, size: Size, scale: Scale) -> Round {
     let broadcasting = before.used();
     let arrived: usize = crowd.ask("arrived").parse().unwrap();
     // Again with calls beside it, which are not to count as the broadcast's.
-    let mut probe = Crowd::start(favoured(), &hall.address(), 1);
+    let mut probe = Crowd::start(started_by(&APART_AND_FIRST), &hall.address(), 1);
     probe.ask("join");
     let quiet = probe.calls();
     let busy = thread::scope(|scope| {
@@ -261,7 +261,7 @@ pub(crate) fn count_broadcasts(kind: &str, times: usize) -> ! {
 }
 
 fn tell(hall: &impl Hall, times: usize) -> ! {
-    let mut crowd = Crowd::start(program(), &hall.address(), TOLD);
+    let mut crowd = Crowd::start(started_by(&[]), &hall.address(), TOLD);
     crowd.ask("join");
     wait_until(|| hall.players() == TOLD);
     thread::sleep(2 * REST);
@@ -279,7 +279,7 @@ fn tell(hall: &impl Hall, times: usize) -> ! {
 }
 
 fn host(hall: &impl Hall, players: usize) -> ! {
-    let mut crowd = Crowd::start(program(), &hall.address(), players);
+    let mut crowd = Crowd::start(started_by(&[]), &hall.address(), players);
     crowd.ask("join");
     wait_until(|| hall.players() == players);
     thread::sleep(2 * REST);
@@ -344,23 +344,35 @@ impl Drop for Crowd {
     }
 }
 
-/// This program, once more.
-fn program() -> Command {
-    Command::new(std::env::current_exe().unwrap())
+/// This program once more, by those of these commands that the system knows and allows.
+fn started_by(commands: &[fn() -> Option<Vec<String>>]) -> Command {
+    let works = |words: &Vec<String>| {
+        let mut trial = Command::new(&words[0]);
+        trial.args(&words[1..]).arg("true").stderr(Stdio::null());
+        trial.status().is_ok_and(|status| status.success())
+    };
+    let known = commands.iter().filter_map(|command| command());
+    let mut words: Vec<String> = known.filter(works).flatten().collect();
+    let program = std::env::current_exe().unwrap();
+    words.push(program.into_os_string().into_string().unwrap());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
-/// The same, before all others on whatever core it is woken on, if the system lets it.
-fn favoured() -> Command {
-    let chrt = |program: &Path| {
-        let mut chrt = Command::new("chrt");
-        chrt.args(["-r", "1"]).arg(program);
-        chrt
-    };
-    let status = chrt(Path::new("true")).stderr(Stdio::null()).status();
-    match status.is_ok_and(|status| status.success()) {
-        true => chrt(&std::env::current_exe().unwrap()),
-        false => program(),
-    }
+/// On the last core, if there is another one for the server.
+const APART: [fn() -> Option<Vec<String>>; 1] = [on_the_last_core];
+/// There as well, before all others.
+const APART_AND_FIRST: [fn() -> Option<Vec<String>>; 2] =
+    [on_the_last_core, || Some(words(&["chrt", "-r", "1"]))];
+
+fn on_the_last_core() -> Option<Vec<String>> {
+    let core = machine::cores().filter(|cores| cores.len() > 1)?.pop()?;
+    Some(words(&["taskset", "-c", &core.to_string()]))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().copied().map(String::from).collect()
 }
 
 /// What the other process is asked to do; the last player makes the calls.
