@@ -308,7 +308,7 @@ impl Link {
             let news = news || (self.flush == Flush::Tick && !state.outbox.is_taken());
             state.due |= news;
             // Most have nothing else to send, and need no turn of their task for it.
-            let sent = news && self.is_at_leisure(&state) && self.hand_over(&mut state, false);
+            let sent = news && Self::is_at_leisure(&state) && self.hand_over(&mut state, false);
             let taken = state.outbox.is_taken();
             state.due &= self.flush == Flush::Immediate || !taken;
             (news && !taken || state.ending.is_some(), sent)
@@ -322,11 +322,11 @@ impl Link {
     }
 
     /// Whether there is nothing to send but unreliable events, and they need not wait.
-    fn is_at_leisure(&self, state: &State) -> bool {
+    fn is_at_leisure(state: &State) -> bool {
         state.ending.is_none()
             && state.calls.is_empty()
             && state.outbox.has_only_unreliable()
-            && !self.stalled.load(Ordering::Relaxed)
+            && !state.outbox.is_blocked()
     }
 }
 

@@ -94,8 +94,6 @@ pub(crate) struct Link {
     in_line: AtomicBool,
     /// Whether the connection is to end.
     ending: AtomicBool,
-    /// Whether something waits for the network already, which is for the task to see to.
-    stalled: AtomicBool,
     pub(crate) credit: Credit,
     /// Default-lane events of the peer that are done with.
     passed: Passed,
@@ -178,7 +176,6 @@ impl Link {
             parked: AtomicBool::new(false),
             in_line: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
             credit: Credit::default(),
             passed: Passed::default(),
             ended: OnceLock::new(),

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::{Arc, MutexGuard, atomic::Ordering},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll},
     time::Duration,
 };
@@ -89,8 +89,6 @@ impl Outbound {
             let link = self.link.clone();
             self.tell_what_is_blocked(&mut link.lock());
         }
-        let stalled = self.retry.is_some() || self.lanes.iter().any(|lane| !lane.queue.is_empty());
-        self.link.stalled.store(stalled, Ordering::Relaxed);
         if self.link.flush == Flush::Tick {
             let mut state = self.link.lock();
             state.due &= !state.outbox.is_taken();
@@ -191,7 +189,7 @@ impl Outbound {
             self.age(self.link.lock());
         }
         let link = &self.link;
-        let streams_wait = self.lanes.iter().any(|lane| !lane.queue.is_empty());
+        let streams_wait = self.lanes.iter().any(Lane::is_blocked);
         let mut state = link.lock();
         if link.hand_over(&mut state, streams_wait) {
             drop(state);

@@ -182,7 +182,8 @@ impl Outbox {
             });
         }
         self.bytes += size;
-        self.remote(event.id, event.name).ledger.accept();
+        let out = remote(&mut self.remotes, &self.ledger, event.id, event.name);
+        out.ledger.accept();
         if event.policy.unordered {
             let mut bytes = Vec::with_capacity(size + 1);
             StreamPrelude::Event { remote: event.id }.encode(&mut bytes);
@@ -233,7 +234,7 @@ impl Outbox {
 
     /// Counts an event that was accepted for this peer, and is dropped at once.
     pub(crate) fn refuse(&mut self, event: &Outgoing<'_>, cause: DropCause) {
-        let out = self.remote(event.id, event.name);
+        let out = remote(&mut self.remotes, &self.ledger, event.id, event.name);
         out.ledger.accept();
         out.ledger.drop_unsent(cause, 1);
     }
@@ -312,6 +313,11 @@ impl Outbox {
         self.lanes.iter().any(news)
             || !self.unordered.is_empty()
             || !self.unreliable_blocked && !self.unreliable.is_empty()
+    }
+
+    /// Whether the network takes no more of something for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.unreliable_blocked || self.lanes.iter().any(|lane| lane.blocked)
     }
 
     /// Says whether the network takes no more of a lane for now. Whoever says so comes again by himself.
@@ -446,10 +452,6 @@ impl Outbox {
             ..Lane::default()
         });
         self.lanes.len() - 1
-    }
-
-    fn remote(&mut self, id: u32, name: &'static str) -> &mut Out {
-        remote(&mut self.remotes, &self.ledger, id, name)
     }
 }
 

@@ -13,6 +13,7 @@ mod credit;
 mod ends;
 mod flood;
 mod handlers;
+#[path = "../shared/log.rs"]
 mod log;
 mod panics;
 mod raw;

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use farfire::{
-    Client, DropCause, Server, UnreliableRemoteEvent,
+    Client, DropCause, Limits, Server, UnreliableRemoteEvent,
     conditioner::{Conditioner, Conditions, Preset},
     testing::SimNet,
     tls::{Identity, Trust},
@@ -31,15 +31,26 @@ struct Game {
     _server: Server,
 }
 
+/// A server, and a client behind that network.
+async fn world(net: &SimNet, conditioner: &Conditioner, limits: Limits) -> (Server, Client) {
+    let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
+        .remotes(&[&POSE])
+        .limits(generous())
+        .network(&net.network(None))
+        .start()
+        .unwrap();
+    let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
+        .network(&net.network(Some(conditioner)))
+        .limits(limits)
+        .connect()
+        .await
+        .unwrap();
+    (server, client)
+}
+
 impl Game {
     async fn start(conditioner: &Conditioner) -> Self {
-        let net = SimNet::new();
-        let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
-            .remotes(&[&POSE])
-            .limits(generous())
-            .network(&net.network(None))
-            .start()
-            .unwrap();
+        let (server, client) = world(&SimNet::new(), conditioner, Limits::default()).await;
         let fired = Arc::<Mutex<Vec<Instant>>>::default();
         let took = Arc::<Mutex<Vec<Duration>>>::default();
         let (when, log) = (fired.clone(), took.clone());
@@ -47,11 +58,6 @@ impl Game {
             let fired = when.lock().unwrap()[n as usize];
             log.lock().unwrap().push(fired.elapsed());
         });
-        let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
-            .network(&net.network(Some(conditioner)))
-            .connect()
-            .await
-            .unwrap();
         Self {
             client,
             fired,
@@ -111,20 +117,10 @@ async fn what_arrives_is_young_where_the_path_is_too_narrow() {
 #[tokio::test(start_paused = true)]
 async fn what_arrives_is_young_when_a_player_has_moved() {
     let net = SimNet::new();
-    let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
-        .remotes(&[&POSE])
-        .limits(generous())
-        .network(&net.network(None))
-        .start()
-        .unwrap();
     let conditioner = Conditioner::new(13);
     let far = Conditions::new(Duration::from_millis(20), 0.0);
     conditioner.set(far.clone(), far.clone());
-    let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
-        .network(&net.network(Some(&conditioner)))
-        .connect()
-        .await
-        .unwrap();
+    let (server, client) = world(&net, &conditioner, Limits::default()).await;
     let player = server.players().remove(0);
     let fired = Arc::<Mutex<Vec<Instant>>>::default();
     let took = Arc::<Mutex<Vec<Duration>>>::default();
@@ -191,25 +187,13 @@ async fn nothing_is_held_back_on_long_and_unsteady_paths() {
 /// Whoever waits for room gets that of events which have become too old, and does not wait for the network.
 #[tokio::test(start_paused = true)]
 async fn room_that_old_events_leave_is_told_to_who_waits_for_it() {
-    let net = SimNet::new();
-    let server = Server::builder(ADDRESS, Identity::self_signed(["sim"]).unwrap())
-        .remotes(&[&POSE])
-        .limits(generous())
-        .network(&net.network(None))
-        .start()
-        .unwrap();
     // What QUIC has taken leaves little by little until the first acknowledgement, a second later.
     let conditioner = Conditioner::new(17);
     let far = Conditions::new(Duration::from_millis(500), 0.0);
     conditioner.set(far.clone(), far);
     let mut limits = generous();
     limits.unreliable_outbox_bytes = 2048;
-    let client = Client::builder(ADDRESS, Trust::pinned([server.pin()]))
-        .network(&net.network(Some(&conditioner)))
-        .limits(limits)
-        .connect()
-        .await
-        .unwrap();
+    let (_server, client) = world(&SimNet::new(), &conditioner, limits).await;
     let fire = |count| {
         for _ in 0..count {
             client

@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../shared/log.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod log;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod process;

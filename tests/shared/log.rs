@@ -1,4 +1,4 @@
-//! A log, which notes what farfire says on this thread, and panics if it is told to.
+//! A log, which notes what farfire says, and panics if it is told to.
 
 use std::{
     fmt::{self, Write},
@@ -8,6 +8,7 @@ use std::{
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
+    level_filters::LevelFilter,
     span,
     subscriber::{DefaultGuard, set_default},
 };
@@ -28,7 +29,7 @@ impl Log {
         }
     }
 
-    /// Until what this gives is dropped.
+    /// Notes what this thread says, until what this gives is dropped.
     pub(crate) fn listen(&self) -> DefaultGuard {
         set_default(self.clone())
     }
@@ -44,6 +45,10 @@ impl Log {
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("farfire")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::DEBUG)
     }
 
     fn event(&self, event: &Event<'_>) {
