@@ -52,14 +52,14 @@ pub enum Flush {
 ///
 /// What one player can make a server hold is at most the sum of
 ///
-/// - what QUIC keeps: 1 MiB of streams and 256 KiB of datagrams that came, 512 KiB that was not
-///   acknowledged;
+/// - what QUIC keeps: 384 KiB of streams, or four times `payload_from_client` if that is more, and 256 KiB of
+///   datagrams that came, 512 KiB that was not acknowledged;
 /// - `payload_from_client` for each of 64 unfinished events and of `calls_running + calls_queued`
 ///   requests;
 /// - `held_bytes`;
 /// - `outbox_bytes`, `broadcast_bytes` and `unreliable_outbox_bytes`.
 ///
-/// With the defaults that is 14 MiB, of which an honest player uses next to nothing. Not in the sum:
+/// With the defaults that is less than 14 MiB, of which an honest player uses next to nothing. Not in the sum:
 /// what handlers keep, results that are not read yet, and the keys of
 /// [`latest_by`](crate::UnreliableRemoteEvent::latest_by).
 ///
@@ -92,7 +92,7 @@ pub struct Limits {
     pub calls_in_flight: usize,
     /// Calls to one peer waiting in that line (default 1024; server and client); one more fails.
     pub calls_waiting: usize,
-    /// Bytes of reliable events that are read from one client (default 16 MiB/s, burst 1 MiB). What is more
+    /// Bytes of reliable events that are read from one client (default 16 MiB/s, burst 128 KiB). What is more
     /// waits at the client until it is read: nothing is dropped, and calls go on. On a server only.
     pub bytes_from_client: Rate,
     /// Bytes of the encoded arguments of one reliable event or call from a client, and of the results
@@ -124,8 +124,9 @@ pub struct Limits {
     /// themselves with a QUIC Retry, and beyond four times that they are refused.
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64). As many may be made in one go, or
-    /// 64 if that is more, and an eighth of that in each second after it; more are refused. In
-    /// that rate, one that is thrown out for what it did counts as 17.
+    /// 64 if that is more, and a sixteenth of that in each second after it; more are refused. In
+    /// that rate, one that does not join, or leaves within five seconds, counts as 4, and one that is thrown
+    /// out for what it did as 9.
     pub connections_per_address: usize,
     /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).
@@ -143,7 +144,7 @@ impl Default for Limits {
             calls_queued: 32,
             calls_in_flight: 32,
             calls_waiting: 1024,
-            bytes_from_client: Rate::per_second(16 * 1024 * 1024).burst(1024 * 1024),
+            bytes_from_client: Rate::per_second(16 * 1024 * 1024).burst(128 * 1024),
             payload_from_client: 64 * 1024,
             payload_from_server: 1024 * 1024,
             early_events: 256,

@@ -39,20 +39,22 @@ impl Mismatches {
         }
     }
 
-    /// Compares what the peer declares with `ours`, and keeps some of what it has beyond that. Of a name
+    /// Compares some of what the peer declares with `ours`, and keeps some of what it has beyond that. Of a name
     /// that is there twice, the first counts.
-    fn note(&self, theirs: &DeclaredRemotes, ours: &[Announcement]) -> Differences {
-        let by_name = ours.iter().map(|ours| (ours.remote.name(), Some(ours)));
-        let mut by_name: HashMap<_, _> = by_name.collect();
+    fn note<'a>(
+        &self,
+        theirs: impl Iterator<Item = RemoteInfo<&'a str>>,
+        ours: &mut ByName<'_>,
+        found: &mut Differences,
+    ) {
         let mut known = self.lock();
-        let mut found = Differences::default();
-        for info in theirs.iter() {
-            match by_name.get_mut(info.name()) {
+        for info in theirs {
+            match ours.get_mut(info.name()) {
                 Some(ours) => {
                     if let Some(ours) = ours.take()
                         && ours.remote.differs(&info)
                     {
-                        self.differs(&mut known, &mut found, ours, info.to_owned());
+                        self.differs(&mut known, found, ours, info.to_owned());
                     }
                 }
                 None if known.unmatched.len() < MOST_UNMATCHED => {
@@ -62,7 +64,6 @@ impl Mismatches {
                 None => {}
             }
         }
-        found
     }
 
     /// Compares `ours`, which the server had not before, with what the peer means by the same names, each
@@ -105,6 +106,14 @@ impl Mismatches {
     }
 }
 
+/// The server's remotes, each until the peer has named it.
+type ByName<'a> = HashMap<&'a str, Option<&'a Announcement>>;
+
+fn by_name(ours: &[Announcement]) -> ByName<'_> {
+    let ours = ours.iter().map(|ours| (ours.remote.name(), Some(ours)));
+    ours.collect()
+}
+
 /// What the peer declares differently, to be told when no lock is held: a log is the program's code.
 #[derive(Debug, Default)]
 #[must_use]
@@ -134,9 +143,20 @@ impl Differences {
 }
 
 impl Link {
-    /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now.
-    pub(crate) fn set_declared(&self, theirs: &DeclaredRemotes, ours: &[Announcement]) {
-        self.mismatches.note(theirs, ours).report(self.id);
+    /// Takes note of what the peer declares, and compares it with `ours`: all that the server has now. Others have
+    /// their turns meanwhile, as lists may be long.
+    pub(crate) async fn set_declared(&self, theirs: &DeclaredRemotes, ours: &[Announcement]) {
+        let (mut ours, mut found) = (by_name(ours), Differences::default());
+        let mut theirs = theirs.iter().peekable();
+        loop {
+            let some = theirs.by_ref().take(AT_A_TIME);
+            self.mismatches.note(some, &mut ours, &mut found);
+            if theirs.peek().is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        found.report(self.id);
     }
 
     /// Compares remotes of the server with the peer's.
@@ -150,6 +170,8 @@ impl Link {
     }
 }
 
+/// Remotes of the peer that are compared in one turn.
+const AT_A_TIME: usize = 1024;
 /// Remotes of one peer that are reported by name when both sides declare them differently.
 const REPORTED: usize = 8;
 /// What is kept of the peer's list for later: with names and shapes, which a hello bounds, less than
@@ -186,7 +208,9 @@ mod tests {
         let theirs = theirs.into_iter().chain(later);
         let theirs = declared(theirs.map(|(name, shape)| info(name, shape)));
         let ours = [server(1, "a"), server(2, "b"), server(3, "e")];
-        assert_eq!(names(&mismatches.note(&theirs, &ours)), ["a"]);
+        let mut found = Differences::default();
+        mismatches.note(theirs.iter(), &mut by_name(&ours), &mut found);
+        assert_eq!(names(&found), ["a"]);
         assert!(mismatches.compare(&ours).named.is_empty());
         let new = [server(4, "c"), server(5, "d")];
         assert_eq!(names(&mismatches.compare(&new)), ["c"]);
@@ -199,7 +223,9 @@ mod tests {
     fn what_is_kept_of_a_list_is_bounded_however_long_it_is() {
         let mismatches = Mismatches::default();
         let theirs = declared((0..4096).map(|n| info(&n.to_string(), "str")));
-        assert!(mismatches.note(&theirs, &[]).named.is_empty());
+        let mut found = Differences::default();
+        mismatches.note(theirs.iter(), &mut by_name(&[]), &mut found);
+        assert!(found.named.is_empty());
         assert_eq!(mismatches.lock().unmatched.len(), MOST_UNMATCHED);
         let ours: Vec<_> = (0..4096).map(|n| server(n + 1, &n.to_string())).collect();
         let found = mismatches.compare(&ours);

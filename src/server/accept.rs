@@ -42,23 +42,26 @@ fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Pl
         true => limits.handshakes * HANDSHAKES_VALIDATED,
         false => limits.handshakes,
     };
-    let room = under_way < most && server.addresses.has_room(from, now);
-    let address = match room && proven {
-        true => server.addresses.count(from, now),
-        false => None,
-    };
-    if room {
+    let room = server.addresses.has_room(from, now);
+    if room && under_way < most {
+        let address = match proven {
+            true => server.addresses.count(from, now),
+            false => None,
+        };
         // Taken here, as many first packets can be screened before the first join runs.
         let joining = server.joining();
         return Some((incoming, Places { joining, address }));
     }
-    match !proven && incoming.may_retry() {
+    // Proving an address that has no room would only be a second packet to refuse.
+    if room && !proven && incoming.may_retry() {
         // Costs an honest client one round trip, and one that forged its address everything.
-        true => _ = incoming.retry(),
-        false => {
-            server.totals.turned_away();
-            incoming.refuse();
-        }
+        let _ = incoming.retry();
+        return None;
+    }
+    server.totals.turned_away();
+    match server.addresses.answers(now) {
+        true => incoming.refuse(),
+        false => incoming.ignore(),
     }
     None
 }

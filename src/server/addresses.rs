@@ -1,6 +1,6 @@
 //! Where connections come from: how many there are from each address, and how often one may come back.
 //!
-//! Knows nothing about what a connection is; time is an argument.
+//! Knows nothing about what a connection is.
 
 use std::{
     collections::HashMap,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    clock,
     config::{Limits, Rate},
     session::budget::Bucket,
 };
@@ -23,22 +24,28 @@ pub(super) struct Addresses {
     table: Mutex<Table>,
 }
 
-#[derive(Default)]
 struct Table {
     here: HashMap<IpAddr, usize>,
     /// Of the addresses whose buckets are not full.
     rates: HashMap<IpAddr, Bucket>,
     swept: Option<Instant>,
+    /// Of answers to those who find no room.
+    answers: Bucket,
 }
 
 impl Addresses {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, now: Instant) -> Arc<Self> {
         let most = limits.connections_per_address;
         let burst = u32::try_from(most.max(LEAST_BURST)).unwrap_or(u32::MAX);
         Arc::new(Self {
             most,
             rate: Rate::per_second(burst / SECONDS_TO_REFILL).burst(burst),
-            table: Mutex::default(),
+            table: Mutex::new(Table {
+                here: HashMap::new(),
+                rates: HashMap::new(),
+                swept: None,
+                answers: Bucket::new(ANSWERS, now),
+            }),
         })
     }
 
@@ -60,6 +67,12 @@ impl Addresses {
         here < self.most && rate.is_none_or(|rate| rate.has(now))
     }
 
+    /// Whether one more who finds no room is told so; without an answer he asks again, and each time after a
+    /// longer while.
+    pub(super) fn answers(&self, now: Instant) -> bool {
+        self.lock().answers.take(now)
+    }
+
     /// Counts a connection from `address`, which has proven that it is there, unless there are too many
     /// or too many have come just now.
     pub(super) fn count(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<FromAddress> {
@@ -72,6 +85,7 @@ impl Addresses {
         Some(FromAddress {
             address,
             addresses: self.clone(),
+            owes: BRIEF,
         })
     }
 }
@@ -108,22 +122,38 @@ impl Table {
 pub(super) struct FromAddress {
     address: IpAddr,
     addresses: Arc<Addresses>,
+    /// What it counts beyond the one that it is. Its handshake kept a whole thread from everybody else, so
+    /// coming and going again costs more than one that somebody plays on.
+    owes: u32,
 }
 
 impl FromAddress {
-    /// Whoever was connected was thrown out for what it did: coming back costs more than a handshake, as
-    /// it is not the only one who pays for that.
-    pub(super) fn thrown_out(&self, now: Instant) {
+    /// Whoever was connected played for that long, and was perhaps thrown out for what it did.
+    pub(super) fn left(&mut self, played: Duration, thrown_out: bool, now: Instant) {
+        self.owes = match thrown_out {
+            true => THROWN_OUT,
+            false if played < WORTH_IT => BRIEF,
+            false => 0,
+        };
+        self.pay(now);
+    }
+
+    fn pay(&mut self, now: Instant) {
+        let owes = std::mem::take(&mut self.owes);
+        if owes == 0 {
+            return;
+        }
         let Addresses { rate, .. } = *self.addresses;
         let mut table = self.addresses.lock();
         if let Some(bucket) = table.bucket(self.address, rate, now) {
-            bucket.fine(THROWN_OUT, THROWN_OUT);
+            bucket.fine(owes, now);
         }
     }
 }
 
 impl Drop for FromAddress {
     fn drop(&mut self) {
+        self.pay(clock::now());
         let mut table = self.addresses.lock();
         if let Some(count) = table.here.get_mut(&self.address) {
             *count -= 1;
@@ -138,10 +168,17 @@ impl Drop for FromAddress {
 /// still lose its connection a few times.
 const LEAST_BURST: usize = 64;
 /// How long it takes until it may make as many again.
-const SECONDS_TO_REFILL: u32 = 8;
-/// Connections that it may make less after one of them was thrown out: with [`LEAST_BURST`], four come back at
-/// once, and then one in two seconds.
-const THROWN_OUT: u32 = 16;
+const SECONDS_TO_REFILL: u32 = 16;
+/// Connections that it may make less after one of them was thrown out: with [`LEAST_BURST`], eight come back at
+/// once, and then one in a bit more than two seconds.
+const THROWN_OUT: u32 = 8;
+/// The same after one that was brief: sixteen at once, and then one in a second.
+const BRIEF: u32 = 3;
+/// How long somebody plays who does not come only to come.
+const WORTH_IT: Duration = Duration::from_secs(5);
+/// Answers to all those together who find no room. Who is told asks again at once if he likes, and has the
+/// keys of another handshake worked out for it.
+const ANSWERS: Rate = Rate::per_second(32).burst(64);
 /// Addresses whose rates are kept; some 400 KiB.
 const MOST_RATES: usize = 4096;
 /// Between two looks at which of them can be forgotten.
@@ -161,7 +198,7 @@ mod tests {
             connections_per_address: most,
             ..Limits::default()
         };
-        Addresses::new(&limits)
+        Addresses::new(&limits, Instant::now())
     }
 
     #[test]
@@ -177,12 +214,30 @@ mod tests {
         assert!(addresses.count(ADA, now).is_some());
     }
 
+    /// How often somebody comes and leaves at that time, after having played that long.
+    fn comes(addresses: &Arc<Addresses>, now: Instant, played: Duration) -> usize {
+        let come = (0..1000).map_while(|_| addresses.count(ADA, now));
+        come.map(|mut place| place.left(played, false, now)).count()
+    }
+
     #[test]
     fn who_leaves_and_comes_back_does_so_at_a_rate() {
         let (addresses, start) = (addresses(64), Instant::now());
-        let comes = |now| (0..1000).filter(move |_| addresses.count(ADA, now).is_some());
-        assert_eq!(comes.clone()(start).count(), 64);
-        assert_eq!(comes(start + Duration::from_secs(2)).count(), 16);
+        assert_eq!(comes(&addresses, start, WORTH_IT), 64);
+        let later = start + Duration::from_secs(2);
+        assert_eq!(comes(&addresses, later, WORTH_IT), 8);
+    }
+
+    #[test]
+    fn who_comes_only_to_leave_does_so_at_a_quarter_of_it() {
+        let (addresses, start) = (addresses(64), Instant::now());
+        assert_eq!(comes(&addresses, start, Duration::ZERO), 16);
+        let later = start + Duration::from_secs(2);
+        assert_eq!(comes(&addresses, later, Duration::ZERO), 2);
+        // Nor is it cheaper not to join at all.
+        let later = later + Duration::from_secs(16);
+        let come = (0..1000).map_while(|_| addresses.count(ADA, later));
+        assert_eq!(come.count(), 16);
     }
 
     #[test]
@@ -190,19 +245,21 @@ mod tests {
         let (addresses, start) = (addresses(64), Instant::now());
         let thrown_out = |now| {
             let come = (0..1000).map_while(|_| addresses.count(ADA, now));
-            come.map(|place| place.thrown_out(now)).count()
+            come.map(|mut place| place.left(WORTH_IT, true, now))
+                .count()
         };
-        assert_eq!(thrown_out(start), 4);
+        assert_eq!(thrown_out(start), 8);
         let minute = (0..600).map(|n| thrown_out(start + Duration::from_millis(100 * n)));
-        assert!((28..=36).contains(&minute.sum::<usize>()));
+        assert!((24..=30).contains(&minute.sum::<usize>()));
         // All at once, and each of them: no more than that is missing.
         let later = start + Duration::from_secs(600);
-        let crowd: Vec<_> = (0..64).map_while(|_| addresses.count(ADA, later)).collect();
+        let mut crowd: Vec<_> = (0..64).map_while(|_| addresses.count(ADA, later)).collect();
         assert_eq!(crowd.len(), 64);
-        crowd.iter().for_each(|place| place.thrown_out(later));
+        let all = crowd.iter_mut();
+        all.for_each(|place| place.left(WORTH_IT, true, later));
         drop(crowd);
         assert!(!addresses.has_room(ADA, later + Duration::from_secs(2)));
-        assert!(addresses.has_room(ADA, later + Duration::from_millis(2200)));
+        assert!(addresses.has_room(ADA, later + Duration::from_millis(2300)));
         // Those at other addresses are not concerned.
         assert!(addresses.has_room(BOB, later));
     }

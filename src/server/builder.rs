@@ -21,6 +21,7 @@ use super::{
     stats::Totals,
 };
 use crate::{
+    clock,
     config::{self, ConfigError, Flush, Limits, Timeouts},
     echo::Echo,
     handler::Outcome,
@@ -283,7 +284,7 @@ impl ServerBuilder {
             timeouts: Arc::new(self.timeouts),
             flush: self.flush,
         };
-        let addresses = Addresses::new(&wiring.limits);
+        let addresses = Addresses::new(&wiring.limits, clock::now());
         let inner = Arc::new(ServerInner {
             wiring: Arc::new(wiring),
             tasks: Mutex::default(),

@@ -203,13 +203,13 @@ impl Joined {
     async fn play(self: Box<Self>) {
         let program = self.present.server.wiring.program.clone();
         let totals = self.present.server.totals.clone();
+        let joined = clock::now();
         let reason = self.driver.run().await;
-        let (link, address) = (self.link, self.address);
+        let (link, mut address, now) = (self.link, self.address, clock::now());
         self.present.leave(reason);
         drop(self.seat);
-        if let Some(DisconnectReason::Violation { .. }) = link.ended() {
-            address.thrown_out(clock::now());
-        }
+        let thrown_out = matches!(link.ended(), Some(DisconnectReason::Violation { .. }));
+        address.left(now - joined, thrown_out, now);
         let running = link.handlers();
         let left = Left { totals, link };
         // Handlers that still run count against the address: whoever leaves and comes back would have as
@@ -454,9 +454,10 @@ async fn enter(
     server
         .echo
         .open_for(&hello.remotes, &wiring.registry, limits.echo);
+    tokio::task::yield_now().await;
     // As many as fit; the player is told of the others when it takes part in broadcasts.
     let mut remotes = wiring.registry.announcements(0);
-    link.set_declared(&hello.remotes, &remotes);
+    link.set_declared(&hello.remotes, &remotes).await;
     let mut room = wire::MAX_WELCOME_BYTES - ROOM_FOR_THE_REST;
     let fit = remotes.iter().take_while(|announcement| {
         let size = announcement.remote.name().len() + announcement.remote.shape().len();

@@ -35,8 +35,8 @@ pub struct ServerStats {
     pub handshakes: u64,
     /// Handshakes that failed or took too long.
     pub failed_handshakes: u64,
-    /// First packets that were refused without a handshake, as there were too many, or too many from one
-    /// address.
+    /// First packets that were refused or ignored without a handshake, as there were too many, or too many from
+    /// one address.
     pub turned_away: u64,
     /// Connections that shook hands and were not let in, by the code that they were told.
     pub refused: Vec<(CloseCode, u64)>,

@@ -182,8 +182,13 @@ impl Announcement {
 
 /// Whether the wire can carry a remote of this name and shape.
 fn check(name: &str, shape: &str) -> Result<(), InvalidRemote> {
-    // The limit in bytes comes first, so that counting characters is bounded.
-    if name.len() > MAX_NAME_BYTES || !(1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
+    // The limit in bytes comes first, so that counting characters is bounded; there are no more of them than bytes.
+    let short = match name.len() {
+        0 => false,
+        1..=MAX_NAME_CHARS => true,
+        bytes => bytes <= MAX_NAME_BYTES && name.chars().count() <= MAX_NAME_CHARS,
+    };
+    if !short {
         return Err(InvalidRemote::Name { bytes: name.len() });
     }
     if shape.len() > MAX_SHAPE_BYTES {

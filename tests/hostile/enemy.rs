@@ -101,7 +101,9 @@ impl Lair {
             .endpoint
             .get_or_init(|| self.endpoint(Hearing::Everything));
         let connecting = endpoint.connect_with(config(transport), self.server, "localhost");
-        let connection = connecting.unwrap().await?;
+        // Nobody answers enemies who ask all the time, and theirs is up before QUIC's.
+        let connecting = tokio::time::timeout(self.rest(), connecting.unwrap());
+        let connection = connecting.await.unwrap_or(Err(ConnectionError::TimedOut))?;
         Ok(Enemy {
             connection,
             lair: self.clone(),

@@ -74,4 +74,4 @@ impl Pace {
 }
 
 /// How long a rest takes at least.
-const REST: Duration = Duration::from_millis(4);
+const REST: Duration = Duration::from_millis(1);
