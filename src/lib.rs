@@ -144,7 +144,7 @@ pub use crate::{
     server::{
         Gather, PlaytestBuilder, PlaytestError, PlaytestServer, Server, ServerBuilder, ServerStats,
         StartError,
-        join::{Admission, JoinRequest, Refusal, Token},
+        admission::{Admission, JoinRequest, Refusal, Token},
     },
     session::{
         budget::Offence,

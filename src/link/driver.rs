@@ -48,6 +48,8 @@ pub(crate) struct Driver<C> {
     calls: usize,
     /// Our unordered events among `work`.
     events: usize,
+    /// Whether the peer has stopped a stream with events on it before they were all written.
+    stopped: bool,
     ping: Interval,
     silence: Silence,
     phase: Phase,
@@ -107,7 +109,7 @@ struct Silence {
 /// Which of the task's pieces of work came to its end.
 enum Done {
     Call,
-    Event,
+    Event(Result<(), WriteError>),
     Served,
 }
 
@@ -151,6 +153,7 @@ impl<C: HandlerContext> Driver<C> {
             sources,
             calls: 0,
             events: 0,
+            stopped: false,
             ping,
             silence: Silence::default(),
             phase: Phase::Running,
@@ -373,7 +376,10 @@ impl<C: HandlerContext> Driver<C> {
                 self.work.poll(|done| {
                     match done {
                         Done::Call => self.calls -= 1,
-                        Done::Event => self.events -= 1,
+                        Done::Event(sent) => {
+                            self.events -= 1;
+                            self.stopped |= matches!(sent, Err(WriteError::Stopped(_)));
+                        }
                         Done::Served => return,
                     }
                     ended = true;
@@ -413,8 +419,7 @@ impl<C: HandlerContext> Driver<C> {
             let link = self.link.clone();
             self.sources.work.ask_again();
             self.work.push(Box::pin(async move {
-                send_unordered(link, id, bytes).await;
-                Done::Event
+                Done::Event(send_unordered(link, id, bytes).await)
             }));
         }
         let in_line = state.is_in_line();
@@ -436,8 +441,9 @@ impl<C: HandlerContext> Driver<C> {
             }
         }
         // Any other error means that the connection is gone, which reading tells with its reason.
-        if let Err(WriteError::Stopped(_)) = self.outbound.poll(cx) {
-            return Poll::Ready(self.punish(&Violation::LaneStopped));
+        self.stopped |= matches!(self.outbound.poll(cx), Err(WriteError::Stopped(_)));
+        if self.stopped {
+            return Poll::Ready(self.punish(&Violation::StreamStopped));
         }
         match &mut self.phase {
             Phase::Running => Poll::Pending,

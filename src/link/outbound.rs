@@ -373,22 +373,25 @@ impl Link {
     }
 }
 
-/// Sends one unordered event on a stream of its own.
-pub(super) async fn send_unordered(link: Arc<Link>, id: u32, bytes: Bytes) {
+/// Sends one unordered event on a stream of its own. Cut short, it stays counted as one of those that the end of
+/// the connection drops.
+pub(super) async fn send_unordered(
+    link: Arc<Link>,
+    id: u32,
+    bytes: Bytes,
+) -> Result<(), WriteError> {
     let len = bytes.len();
-    let Ok(send) = link.connection.open_uni().await else {
-        return;
-    };
+    let send = link.connection.open_uni().await?;
     let mut send = Writer::new(send, CallCode::CANCELLED);
     send.give_way();
-    if send.write_last(bytes).await.is_ok() {
-        link.lock().outbox.wrote_unordered(id, len);
-        link.credit.give();
-        let stopped = send.stopped();
-        drop(send);
-        // The leaver waits for this, so that nothing it accepted is left behind.
-        let _ = stopped.await;
-    }
+    send.write_last(bytes).await?;
+    link.lock().outbox.wrote_unordered(id, len);
+    link.credit.give();
+    let stopped = send.stopped();
+    drop(send);
+    // The leaver waits for this, so that nothing it accepted is left behind.
+    let _ = stopped.await;
+    Ok(())
 }
 
 fn open(link: &Arc<Link>) -> Opening {

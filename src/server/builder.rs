@@ -17,7 +17,7 @@ use tokio::sync::{Notify, OnceCell};
 use super::{
     AddedHook, RemovingHook, Server, ServerInner, ViolationHook, accept, added_hook,
     addresses::Addresses,
-    join::{Admission, Authenticate, JoinRequest, Refusal},
+    admission::{Admission, Authenticate, JoinRequest, Refusal},
     stats::Totals,
 };
 use crate::{

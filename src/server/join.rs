@@ -1,10 +1,8 @@
 //! Joining: from a handshake to a player among the others, and back out.
 
 use std::{
-    any::Any,
     future::Future,
-    net::SocketAddr,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -13,7 +11,13 @@ use bytes::Bytes;
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Counted, ServerInner, accept::Places, addresses::FromAddress, stats::Totals};
+use super::{
+    Counted, ServerInner,
+    accept::Places,
+    addresses::FromAddress,
+    admission::{Admission, JoinRequest, Refusal, Token},
+    stats::Totals,
+};
 use crate::{
     clock,
     handler::{guarded, incident_of, sealed::Resolved},
@@ -27,117 +31,6 @@ use crate::{
         hello::{Answer, Hello, HelloError, Limits, Refused, Welcome},
     },
 };
-
-/// Somebody who wants to join.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct JoinRequest {
-    /// The name it asks for; checked for length and control characters, nothing else.
-    pub name: String,
-    /// The token it brought; empty if none. Hidden from `Debug`.
-    pub token: Token,
-    /// Where it connects from; proven to receive packets there.
-    pub address: SocketAddr,
-}
-
-/// Secret bytes that a client brings to be let in.
-#[derive(Clone)]
-pub struct Token(Bytes);
-
-impl Token {
-    /// The bytes themselves.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Token({} bytes)", self.0.len())
-    }
-}
-
-/// What authentication grants.
-pub struct Admission {
-    name: Option<String>,
-    profile: Arc<dyn Any + Send + Sync>,
-}
-
-impl Admission {
-    /// Lets the player in under the name it asked for.
-    pub fn new() -> Self {
-        Self {
-            name: None,
-            profile: Arc::new(()),
-        }
-    }
-
-    /// Gives the player another name than it asked for.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Attaches what is known of the player, for [`Player::profile`].
-    pub fn profile<T: Any + Send + Sync>(mut self, profile: T) -> Self {
-        self.profile = Arc::new(profile);
-        self
-    }
-}
-
-impl Default for Admission {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Debug for Admission {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admission")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why authentication refuses a player; the client gets it as a typed error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The token is missing or wrong.
-    BadToken,
-    /// The token was good once.
-    ExpiredToken,
-    /// The player may not play here, for this reason.
-    Banned {
-        /// A text for the player, cut to 256 bytes.
-        reason: String,
-    },
-    /// Another reason.
-    Other {
-        /// A text for the player, cut to 256 bytes.
-        reason: String,
-    },
-}
-
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self::Other { reason }
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        Self::Other {
-            reason: reason.into(),
-        }
-    }
-}
-
-pub(super) type Authenticate = Box<
-    dyn Fn(JoinRequest) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>
-        + Send
-        + Sync,
->;
 
 /// A refusal on its way to the client.
 struct No {

@@ -2,10 +2,11 @@
 
 mod accept;
 mod addresses;
+pub(crate) mod admission;
 mod builder;
 mod events;
 mod functions;
-pub(crate) mod join;
+mod join;
 #[cfg(feature = "testing")]
 mod leftovers;
 mod playtest;
@@ -31,7 +32,7 @@ use tokio::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use self::leftovers::Leftovers;
-use self::{addresses::Addresses, join::Authenticate, stats::Totals};
+use self::{addresses::Addresses, admission::Authenticate, stats::Totals};
 pub use self::{
     builder::{ServerBuilder, StartError},
     functions::Gather,

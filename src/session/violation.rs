@@ -29,8 +29,8 @@ pub(crate) enum Violation {
     TooManyDatagrams,
     #[error("a lane that was reset")]
     LaneReset,
-    #[error("a lane that it does not read")]
-    LaneStopped,
+    #[error("a stream of events that it does not read")]
+    StreamStopped,
     #[error("a default lane that ended without a goodbye, or went on after it")]
     Goodbye,
     #[error("a remote announced twice")]
@@ -50,7 +50,7 @@ impl From<&Violation> for CloseCode {
             | Violation::SecondDefaultLane
             | Violation::TooManyLanes
             | Violation::LaneReset
-            | Violation::LaneStopped
+            | Violation::StreamStopped
             | Violation::Goodbye
             | Violation::AnnouncedTwice
             | Violation::ImpossibleBarrier => Self::PROTOCOL_VIOLATION,

@@ -104,7 +104,8 @@ impl Canary {
 }
 
 /// What anything may be late beyond the canary: a call takes more threads than one timer, and each waits for
-/// its turn on a machine that has more to do than it can.
+/// its turn on a machine that has more to do than it can. Where one core stands still for a moment, as those of
+/// virtual machines do, calls may have been on it and the canary on another.
 pub(crate) fn allowance() -> Duration {
     Duration::from_millis(from_env("FARFIRE_CHAOS_ALLOWANCE", 500))
 }

@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use farfire::{BusyScope, Delivery, InvokeError, Limits, Stage};
+use farfire::{
+    BusyScope, CloseCode, Delivery, DisconnectReason, DropCause, InvokeError, Limits, RemoteEvent,
+    Stage,
+};
 use quinn::VarInt;
 
 use crate::{
@@ -204,6 +207,32 @@ async fn h03_no_flow_control_credit_on_the_connection() {
     // Reading what was reset gives the room back.
     raw.answer(&[7]);
     assert_eq!(sim.server.invoke_client(&player, &ASK, &1).await, Ok(7));
+}
+
+/// Not a call, but as stuck: an event of which the peer wants no more. It is not left in the queue, to take up
+/// its room for as long as the peer likes.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_stopped_half_way_ends_its_connection_and_is_accounted_for() {
+    const LOOSE: RemoteEvent<Vec<u8>> = RemoteEvent::new("Loose").unordered();
+    let sim = Sim::with(|server| server.remotes(&[&LOOSE]));
+    let tiny = VarInt::from_u32(1024);
+    let (raw, player) = sim.raw(|raw| _ = raw.stream_receive_window(tiny)).await;
+    let server = &sim.server;
+    server
+        .fire_client(&player, &LOOSE, &vec![7; 100_000])
+        .unwrap();
+    let mut stream = raw.connection.accept_uni().await.unwrap();
+    stream.stop(VarInt::from_u32(0)).unwrap();
+    let (reason, took) = timed(player.left()).await;
+    let code = CloseCode::PROTOCOL_VIOLATION;
+    assert_eq!(reason, DisconnectReason::Violation { code });
+    at_once(took);
+    let stats = player.stats();
+    let loose = stats.remotes.iter().find(|stats| stats.remote == "Loose");
+    let loose = loose.unwrap();
+    assert!(loose.is_balanced(), "{loose:?}");
+    assert_eq!((loose.accepted, loose.queued, loose.sent), (1, 0, 0));
+    assert_eq!(loose.unsent, [(DropCause::ConnectionEnded, 1)]);
 }
 
 /// H4: nobody accepts streams.
