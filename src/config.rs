@@ -52,8 +52,9 @@ pub enum Flush {
 ///
 /// What one player can make a server hold is at most the sum of
 ///
-/// - what QUIC keeps: 384 KiB of streams, or four times `payload_from_client` if that is more, and 256 KiB of
-///   datagrams that came, 512 KiB that was not acknowledged;
+/// - what QUIC keeps: 384 KiB of streams (with a larger burst of `bytes_from_client` three times that, up to 1 MiB,
+///   and never less than four times `payload_from_client`) and 256 KiB of datagrams that came, 512 KiB that was
+///   not acknowledged;
 /// - `payload_from_client` for each of 64 unfinished events and of `calls_running + calls_queued`
 ///   requests;
 /// - `held_bytes`;

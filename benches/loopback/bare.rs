@@ -12,8 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use farfire::Timeouts;
 use quinn::{
-    ClientConfig, Connection, Endpoint, ServerConfig,
+    ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::{
         self,
@@ -62,7 +63,12 @@ impl Bare {
         runtime.spawn(async move {
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
             let mut endpoint = Endpoint::client(any).unwrap();
-            endpoint.set_default_client_config(client_config(certificate));
+            let mut config = client_config(certificate);
+            // It waits while others are measured, as farfire's does, and must still be there.
+            let mut transport = TransportConfig::default();
+            transport.keep_alive_interval(Some(Timeouts::default().keep_alive));
+            config.transport_config(Arc::new(transport));
+            endpoint.set_default_client_config(config);
             let connection = endpoint
                 .connect(address, "localhost")
                 .unwrap()

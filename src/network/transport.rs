@@ -89,11 +89,15 @@ fn transport(side: Side, limits: &Limits, timeouts: &Timeouts) -> TransportConfi
 
 /// What may be on its way to this side, of a connection and of one stream.
 ///
-/// What a client has in its window arrives in one go, and packets of all others behind it. One lane that is
-/// not read must not take up the window of the calls.
+/// What a client has in its window arrives in one go, and packets of all others behind it: there is as much as
+/// its burst asks for. One lane that is not read must not take up the window of the calls.
 fn receive_windows(side: Side, limits: &Limits) -> (u32, u32) {
     let (window, stream): (u32, u32) = match side {
-        Side::Server => (384 * 1024, 128 * 1024),
+        Side::Server => {
+            let burst = limits.bytes_from_client.burst;
+            let window = burst.saturating_mul(3).clamp(384 * 1024, 1024 * 1024);
+            (window, burst.clamp(128 * 1024, 256 * 1024))
+        }
         Side::Client => (4 * 1024 * 1024, 1024 * 1024),
     };
     let stream = stream.max(2 * largest_inbound(side, limits));
