@@ -140,7 +140,9 @@ impl Peer {
             {
                 Ok(Some(Arrival::Event(event))) => {
                     assert!(event.reliable);
-                    read.push(Read::Event(event.id, event.payload[0]));
+                    // Random bytes may be an event of none.
+                    let first = event.payload.first().copied().unwrap_or_default();
+                    read.push(Read::Event(event.id, first));
                 }
                 Ok(Some(Arrival::Control(control))) => read.push(Read::Control(control)),
                 Ok(None) => break Ok(read),
