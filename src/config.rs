@@ -94,7 +94,9 @@ pub struct Limits {
     /// Calls to one peer waiting in that line (default 1024; server and client); one more fails.
     pub calls_waiting: usize,
     /// Bytes of reliable events that are read from one client (default 16 MiB/s, burst 128 KiB). What is more
-    /// waits at the client until it is read: nothing is dropped, and calls go on. On a server only.
+    /// waits at the client until it is read: nothing is dropped, and calls go on. What is on its way counts as well:
+    /// one stream has 128 KiB in each round trip and one connection 384 KiB, or with a larger burst that and three
+    /// times that, up to 256 KiB and 1 MiB. On a server only.
     pub bytes_from_client: Rate,
     /// Bytes of the encoded arguments of one reliable event or call from a client, and of the results
     /// that a client gives (default 64 KiB; on a client only for those results).
@@ -121,13 +123,14 @@ pub struct Limits {
     pub unreliable_outbox_bytes: usize,
     /// Bytes of broadcasts accepted and not yet handed to every player (default 4 MiB).
     pub broadcast_bytes: usize,
-    /// Handshakes under way at the same time (default 256); beyond that addresses must first prove
-    /// themselves with a QUIC Retry, and beyond four times that they are refused.
+    /// Handshakes under way at the same time (default 256); beyond that, or when as many have begun at once and more
+    /// than 64 in a second, addresses must first prove themselves with a QUIC Retry, and beyond four times that
+    /// they are refused or not answered.
     pub handshakes: usize,
     /// Connections from one IP address, joined or joining (default 64). As many may be made in one go, or
-    /// 64 if that is more, and a sixteenth of that in each second after it; more are refused. In
-    /// that rate, one that does not join, or leaves within five seconds, counts as 4, and one that is thrown
-    /// out for what it did as 9.
+    /// 64 if that is more, and an eighth of that in each second after it; more are refused or not
+    /// answered. In that rate, one that does not join, or leaves within five seconds, counts as 4, and one that is
+    /// thrown out for what it did as 17; no more than half of what may come in one go is ever missing.
     pub connections_per_address: usize,
     /// [Offences](crate::Offence), such as events over budget or payloads that do not decode, that a
     /// client may commit in one minute before it is kicked (default 10,000).

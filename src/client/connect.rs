@@ -298,7 +298,7 @@ pub enum ConnectError {
     },
     /// Nobody answered.
     #[error(
-        "no answer from {} within {waited:?}: check the address and the port, and that the server runs and its firewall lets UDP in",
+        "no answer from {} within {waited:?}: check the address and the port, and that the server runs and its firewall lets UDP in; one with too much to do may not answer either",
         list(.addresses)
     )]
     Unreachable {

@@ -43,7 +43,7 @@ fn screen(server: &Arc<ServerInner>, incoming: Incoming) -> Option<(Incoming, Pl
         false => limits.handshakes,
     };
     let room = server.addresses.has_room(from, now);
-    if room && under_way < most {
+    if room && under_way < most && (proven || server.addresses.believes(now)) {
         let address = match proven {
             true => server.addresses.count(from, now),
             false => None,

@@ -163,7 +163,7 @@ async fn join(
         let from = connection.remote_address().ip();
         server.addresses.count(from, clock::now())
     });
-    let Some(address) = address else {
+    let Some(mut address) = address else {
         turn_away(&server, &connection, CloseCode::TOO_MANY_ATTEMPTS);
         return None;
     };
@@ -206,6 +206,9 @@ async fn join(
     let admission = match admission {
         Ok(Ok(admission)) => admission,
         Ok(Err(no)) => {
+            if no.code == CloseCode::INTERNAL {
+                address.excuse();
+            }
             refuse(&server, &connection, send, no).await;
             return None;
         }
@@ -224,6 +227,7 @@ async fn join(
             code: CloseCode::FULL,
             detail: format!("all {} places are taken", server.wiring.limits.max_players),
         };
+        address.excuse();
         refuse(&server, &connection, send, full).await;
         return None;
     };

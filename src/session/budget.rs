@@ -52,12 +52,12 @@ impl Bucket {
         self.micro_tokens = self.micro_tokens.saturating_sub(left);
     }
 
-    /// The same, but leaves no more than that missing.
-    pub(crate) fn fine(&mut self, tokens: u32, now: Instant) {
+    /// The same, but leaves no more than `debt` missing.
+    pub(crate) fn fine(&mut self, tokens: u32, debt: u32, now: Instant) {
         self.refill(now);
-        let fine = i64::from(tokens) * MICRO;
-        let least = self.micro_tokens.min(-fine);
-        self.micro_tokens = (self.micro_tokens - fine).max(least);
+        let least = self.micro_tokens.min(-i64::from(debt) * MICRO);
+        let left = self.micro_tokens - i64::from(tokens) * MICRO;
+        self.micro_tokens = left.max(least);
     }
 
     /// Whether all that there was at the last look has been spent.

@@ -196,7 +196,7 @@
 //! | remote id | `varint32` | not 0 |
 //! | payload | | up to the end of the stream, within the limit of reliable events |
 //!
-//! A reset stream is no event, and no violation.
+//! A reset stream is no event, and no violation. To stop one that is not yet sent to its end is.
 //!
 //! # 8. Unreliable events
 //!
@@ -312,6 +312,7 @@
 //! | a payload above its limit in a lane, an unordered stream or a datagram | `TOO_LARGE` |
 //! | anything but `Hello` sent before `Welcome`, a second lane of one name, more than 16 lanes | `PROTOCOL_VIOLATION` |
 //! | a reset lane, or a hello stream reset before it has ended | `PROTOCOL_VIOLATION` |
+//! | stopping a lane, or an unordered stream before its end is sent | `PROTOCOL_VIOLATION` |
 //! | a frame after `Goodbye`, an end of the default lane without it | `PROTOCOL_VIOLATION` |
 //! | a control message on another lane, `Announce` or `NextIdentity` from a client | `PROTOCOL_VIOLATION` |
 //! | `Announce` of an id or a name that is taken, or a name twice in one list | `PROTOCOL_VIOLATION` |

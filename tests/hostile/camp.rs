@@ -36,13 +36,14 @@ fn enemies() {
     let attack = known.iter().find(|(known, _)| *known == name);
     let (_, attack) = attack.expect("an attack of that name");
     let mut last = Vec::new();
-    let mut took = (Duration::ZERO, Duration::ZERO);
+    let (mut war, mut took) = (0, (Duration::ZERO, Duration::ZERO));
     println!("> ready");
     for line in io::stdin().lines() {
         match line.unwrap().split_once(' ').unwrap() {
             ("war", millis) => {
                 let slice = Duration::from_millis(millis.parse().unwrap());
-                let lair = Lair::new(server, slice, least);
+                war += 1;
+                let lair = Lair::new(server, war, slice, least);
                 let (tap, ends) = (lair.tap.clone(), lair.ends.clone());
                 took = raid(*attack, lair);
                 last = tap.take();

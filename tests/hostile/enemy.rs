@@ -28,6 +28,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Lair {
     pub(crate) server: SocketAddr,
+    address: Ipv4Addr,
     pub(crate) tap: Tap,
     /// When they have to be done, unless too few have been thrown out by then.
     until: Arc<OnceLock<Instant>>,
@@ -42,11 +43,12 @@ pub(crate) struct Lair {
 }
 
 impl Lair {
-    const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
-
-    pub(crate) fn new(server: SocketAddr, slice: Duration, least: usize) -> Self {
+    /// The lair of war number `war`. Each has another address: what the enemies of the last one have spent is
+    /// not to spare the honest player this one.
+    pub(crate) fn new(server: SocketAddr, war: u8, slice: Duration, least: usize) -> Self {
         Self {
             server,
+            address: Ipv4Addr::new(127, 0, 66, war),
             tap: Tap::new(),
             until: Arc::default(),
             at_latest: Instant::now() + slice,
@@ -74,7 +76,7 @@ impl Lair {
     }
 
     pub(crate) fn endpoint(&self, hearing: Hearing) -> Endpoint {
-        let from = (Self::ADDRESS, 0).into();
+        let from = (self.address, 0).into();
         let socket = TappedSocket::bind(from, self.tap.clone(), hearing).unwrap();
         let runtime = Arc::new(TokioRuntime);
         Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime)
@@ -83,7 +85,7 @@ impl Lair {
 
     /// A socket for bytes that are not even QUIC; what it sends is to be noted.
     pub(crate) fn socket(&self) -> UdpSocket {
-        let socket = UdpSocket::bind((Self::ADDRESS, 0)).unwrap();
+        let socket = UdpSocket::bind((self.address, 0)).unwrap();
         socket.connect(self.server).unwrap();
         socket
     }
@@ -97,13 +99,17 @@ impl Lair {
         &self,
         transport: impl FnOnce(&mut TransportConfig),
     ) -> Result<Enemy, ConnectionError> {
+        // The first has all the time it needs. Later ones may find no room, and then nobody answers.
+        let time = match self.endpoint.get() {
+            None => PATIENCE,
+            Some(_) => self.rest(),
+        };
         let endpoint = self
             .endpoint
             .get_or_init(|| self.endpoint(Hearing::Everything));
         let connecting = endpoint.connect_with(config(transport), self.server, "localhost");
-        // Nobody answers enemies who ask all the time, and theirs is up before QUIC's.
-        let connecting = tokio::time::timeout(self.rest(), connecting.unwrap());
-        let connection = connecting.await.unwrap_or(Err(ConnectionError::TimedOut))?;
+        let connection = tokio::time::timeout(time, connecting.unwrap()).await;
+        let connection = connection.unwrap_or(Err(ConnectionError::TimedOut))?;
         Ok(Enemy {
             connection,
             lair: self.clone(),

@@ -171,8 +171,10 @@ impl Cores {
         command.env(CORES, cores.join(" "));
         match (party, self.favoured) {
             (Party::Server | Party::Honest, true) => _ = command.args(["chrt", "-r", "1"]),
-            // No nicer to them than to the kernel's own threads, which carry everybody's packets.
-            (Party::Enemies, true) | (Party::Server | Party::Honest, false) => {}
+            // Not as its parent, or it would have the honest player's core for a tenth of a second at a time. No
+            // nicer to them than to the kernel's own threads, which carry everybody's packets.
+            (Party::Enemies, true) => _ = command.args(["chrt", "-o", "0"]),
+            (Party::Server | Party::Honest, false) => {}
             (Party::Enemies, false) => {
                 command.args(["nice", "-n", "19"]).env(SHARES, "1");
             }

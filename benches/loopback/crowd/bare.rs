@@ -110,8 +110,8 @@ fn transport() -> TransportConfig {
     transport
         .max_concurrent_bidi_streams(96_u32.into())
         .max_concurrent_uni_streams(64_u32.into())
-        .receive_window((1024_u32 * 1024).into())
-        .stream_receive_window((256_u32 * 1024).into())
+        .receive_window((384_u32 * 1024).into())
+        .stream_receive_window((128_u32 * 1024).into())
         .send_window(512 * 1024)
         .datagram_receive_buffer_size(Some(64 * 1024))
         .datagram_send_buffer_size(32 * 1024)

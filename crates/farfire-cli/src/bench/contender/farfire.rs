@@ -373,6 +373,7 @@ fn generous() -> Limits {
     limits.events = much;
     limits.unreliable_events = much;
     limits.echo = much;
+    limits.bytes_from_client = Rate::per_second(u32::MAX);
     limits.offences_per_minute = u32::MAX;
     limits.calls_running = 32;
     limits.calls_queued = 32;
