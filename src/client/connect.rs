@@ -373,7 +373,8 @@ pub enum ConnectError {
         /// What the server says.
         reason: String,
     },
-    /// The server has too much to do, or too many connections from this address.
+    /// The server has too much to do, or too many connections from this address. It tells some of those who ask; to
+    /// the others it is [`Unreachable`](Self::Unreachable), unless there is room before their time is up.
     #[error("{address} takes no more connections now: try again in a moment")]
     Busy {
         /// The address.
