@@ -54,7 +54,7 @@ impl Admission {
         self
     }
 
-    /// Attaches what is known of the player, for [`Player::profile`].
+    /// Attaches what is known of the player, for [`Player::profile`](crate::Player::profile).
     pub fn profile<T: Any + Send + Sync>(mut self, profile: T) -> Self {
         self.profile = Arc::new(profile);
         self
