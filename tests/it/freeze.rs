@@ -348,7 +348,8 @@ async fn nobody_pays_for_a_frozen_game_loop_and_a_frozen_client() {
     freeze_and_thaw(game, server, seats, weathers.last().unwrap(), false).await;
 }
 
-/// The same in real time, with a program whose only thread sleeps.
+/// The same in real time, with a program whose only thread sleeps. Both halves take place one after the other, so
+/// it fails where other programs take the cores in one of them: `chrt -r 1` before the command has it go first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes three quarters of a minute, and the machine for itself"]
 async fn nobody_pays_for_a_thread_that_sleeps_half_a_minute() {
