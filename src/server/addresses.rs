@@ -259,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_play_through_no_fault_of_his_own_counts_as_one() {
+        let (addresses, now) = (addresses(64), Instant::now());
+        let come = (0..1000).map_while(|_| addresses.count(ADA, now));
+        assert_eq!(come.map(|mut place| place.excuse()).count(), 64);
+    }
+
+    #[test]
     fn who_is_thrown_out_comes_back_slowly_and_is_never_kept_out_for_long() {
         let (addresses, start) = (addresses(64), Instant::now());
         let thrown_out = |now| {
